@@ -1,0 +1,3 @@
+"""
+The network: connections in and out, and who is at their other ends.
+"""

@@ -1,0 +1,157 @@
+"""
+Who may come in, for how long, and with how much.
+
+Every bound on connections stands here, with its reason: no peer can take so much that others get
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from twistedchat.core.classic import ClassicMessage, UnknownText
+from twistedchat.peers.timeouts import TimeoutQueue
+
+if TYPE_CHECKING:
+    from twistedchat.peers.protocol import PeerProtocol
+
+__all__ = [
+    "END_OF_MESSAGE",
+    "LARGEST_MESSAGE",
+    "LONGEST_CLOSE",
+    "LONGEST_IDLE",
+    "MOST_BYTES",
+    "MOST_CONNECTIONS",
+    "MOST_CONNECTIONS_PER_HOST",
+    "Doorman",
+    "Hearing",
+]
+
+# Connections in all. Each takes a file descriptor; with our own files and dials this stays below
+# what `raise_file_limit` asks the system for, and 2 kB each are 4 MB.
+MOST_CONNECTIONS = 2048
+
+# Connections from one address at one time. A host may run a whole class's programs (64 senders at
+# once, each with a connection that closes while its next one opens), and an eighth of all leaves
+# room for everybody else.
+MOST_CONNECTIONS_PER_HOST = 256
+
+# Seconds without a byte after which a message has ended. Some programs never close: this is what a
+# person does not notice, and longer than the pause between two packets of one message.
+END_OF_MESSAGE = 0.2
+
+# Seconds without a byte after which a connection is dropped. A classic connection is for one
+# message, so a minute is generous.
+LONGEST_IDLE = 60.0
+
+# Seconds that we wait for the other side to close after our last byte. Those that do so at all do
+# it at once; of the others many accept one connection at a time, so ours must not stay.
+LONGEST_CLOSE = 0.5
+
+# Bytes in one message: what a person can type here, and sixty times what a classic program reads.
+LARGEST_MESSAGE = 64 * 1024
+
+# Bytes on one connection, which is meant for one message: sixteen of the largest.
+MOST_BYTES = 16 * LARGEST_MESSAGE
+
+Hearing = Callable[[str, list[ClassicMessage | UnknownText]], None]
+
+
+class Doorman:
+    """
+    What all connections of a node share: their bounds, their time-outs, and who hears them.
+
+    Args:
+        clock: Tells the time and calls back.
+        hear: Called with the address (as `canonical_host` gives it) and what it said.
+        most_connections: How many may be open in all.
+        most_connections_per_host: How many of them may come from one address.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        hear: Hearing,
+        *,
+        most_connections: int = MOST_CONNECTIONS,
+        most_connections_per_host: int = MOST_CONNECTIONS_PER_HOST,
+    ) -> None:
+        self.hear = hear
+        self._most_connections = most_connections
+        self._most_connections_per_host = most_connections_per_host
+        self._inside: set[PeerProtocol] = set()
+        self._per_host: Counter[str] = Counter()
+        self._turned_away: set[str] = set()
+        self.silences: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+            clock, END_OF_MESSAGE, lambda peer: peer.fell_silent()
+        )
+        self.idles: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+            clock, LONGEST_IDLE, lambda peer: peer.drop("was idle for too long")
+        )
+        self.closes: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+            clock, LONGEST_CLOSE, lambda peer: peer.waited_for_close()
+        )
+
+    def admit(self, peer: PeerProtocol, host: str) -> bool:
+        """
+        Decide about a connection that has just been accepted.
+
+        Args:
+            peer: The connection.
+            host: The address it comes from.
+
+        Returns:
+            Whether it may stay; it then has to be let `out` when it is lost. A refusal is logged
+            once for an address until that has no connection any more.
+        """
+        from_host = self._per_host[host]
+        if from_host >= self._most_connections_per_host:
+            reason = f"it has {from_host} connections already"
+        elif len(self._inside) >= self._most_connections:
+            reason = f"there are {len(self._inside)} connections already"
+        else:
+            self._per_host[host] = from_host + 1
+            self._inside.add(peer)
+            self.idles.restart(peer)
+            return True
+        # Those that have no connection at all when they are turned away (because all places are
+        # taken) could be any number: they are logged as one.
+        key = host if from_host else ""
+        if key not in self._turned_away:
+            self._turned_away.add(key)
+            self._log.warn("Turned away {host}: {reason}", host=host, reason=reason)
+        if not from_host:
+            del self._per_host[host]
+        return False
+
+    def out(self, peer: PeerProtocol, host: str) -> None:
+        """
+        An admitted connection is lost.
+
+        Args:
+            peer: The connection.
+            host: The address it came from.
+        """
+        self._inside.discard(peer)
+        self.idles.cancel(peer)
+        self._per_host[host] -= 1
+        if not self._per_host[host]:
+            del self._per_host[host]
+            self._turned_away.discard(host)
+        self._turned_away.discard("")
+
+    def close(self) -> None:
+        """
+        End every connection, at once.
+        """
+        for peer in list(self._inside):
+            peer.drop("the node is stopping")
+        for queue in (self.silences, self.idles, self.closes):
+            queue.stop()

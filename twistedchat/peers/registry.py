@@ -1,0 +1,126 @@
+"""
+The service that knows who is there, and tells those who want to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.application.service import Service
+from twisted.logger import Logger
+
+from twistedchat.core.addresses import Address
+from twistedchat.core.classic import Dialect
+from twistedchat.core.events import Event, PeerAdded, PeerChanged, PeerRemoved
+from twistedchat.core.roster import Peer, Roster
+
+__all__ = ["PeerRegistry"]
+
+
+class PeerRegistry(Service):
+    """
+    The active and connected peers, shared by everything in a node.
+
+    Changes are told to subscribers as they happen. An observer that fails is logged, and keeps
+    nobody else from being told.
+
+    Args:
+        roster: The lists; empty ones are made where there are none.
+    """
+
+    name = "peers"
+    _log = Logger()
+
+    def __init__(self, roster: Roster | None = None) -> None:
+        self.roster = Roster() if roster is None else roster
+        self._observers: dict[object, Callable[[Event], None]] = {}
+
+    def subscribe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
+        """
+        Be told of every event.
+
+        Args:
+            observer: Called with each, in order.
+
+        Returns:
+            A function that ends it; calling it twice does no harm.
+        """
+        key = object()
+        self._observers[key] = observer
+        return lambda: self._observers.pop(key, None) and None
+
+    def publish(self, event: Event) -> None:
+        """
+        Tell the subscribers.
+
+        Args:
+            event: What happened.
+        """
+        for observer in list(self._observers.values()):
+            with self._log.failuresHandled("while telling an observer of a peer:"):
+                observer(event)
+
+    def heard(
+        self, address: Address, name: str | None, dialect: Dialect, now: float, *, connects: bool
+    ) -> Peer:
+        """
+        A message came from a peer.
+
+        Args:
+            address: Whom it came from.
+            name: The name it claims, where it claims one.
+            dialect: The form it used.
+            now: The time, in seconds since the epoch.
+            connects: Whether it was a connect text.
+
+        Returns:
+            The peer as it is now.
+        """
+        before = self.roster.find(address)
+        peer, gone = self.roster.heard(address, name, dialect, now, connects=connects)
+        self._tell(before, peer, gone)
+        return peer
+
+    def sent(self, address: Address, *, messages: int, connects: bool) -> Peer:
+        """
+        Messages went to a peer, and it took them.
+
+        Args:
+            address: Whom they went to.
+            messages: How many.
+            connects: Whether it was a connect text.
+
+        Returns:
+            The peer as it is now.
+        """
+        before = self.roster.find(address)
+        peer, gone = self.roster.sent(address, messages=messages, connects=connects)
+        self._tell(before, peer, gone)
+        return peer
+
+    def remove(self, address: Address) -> Peer | None:
+        """
+        Take a peer off both lists.
+
+        Args:
+            address: Whom.
+
+        Returns:
+            The peer as it was, or ``None`` where it was not listed.
+        """
+        peer = self.roster.remove(address)
+        if peer is not None:
+            self.publish(PeerRemoved(peer))
+        return peer
+
+    def _tell(self, before: Peer | None, peer: Peer, gone: list[Peer]) -> None:
+        for other in gone:
+            self.publish(PeerRemoved(other))
+        if before is None:
+            self.publish(PeerAdded(peer))
+        elif (before.name, before.dialect, before.is_connected) != (
+            peer.name,
+            peer.dialect,
+            peer.is_connected,
+        ):
+            self.publish(PeerChanged(peer))

@@ -1,0 +1,3 @@
+"""
+Ways to use a node. They see it only through `twistedchat.interfaces.INode`.
+"""

@@ -1,0 +1,259 @@
+"""
+The console: it joins the menu, the node and a screen.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import assert_never
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from twistedchat.core.addresses import Address
+from twistedchat.core.errors import NotSent
+from twistedchat.core.events import (
+    ConnectReceived,
+    Event,
+    ExitReceived,
+    PeerAdded,
+    PeerChanged,
+    PeerRemoved,
+    PlainTextReceived,
+    Sent,
+    UnknownTextReceived,
+)
+from twistedchat.core.menu import Connect, Effect, LookUp, Menu, Quit, SendText, Show
+from twistedchat.core.safetext import safe_text
+from twistedchat.core.wording import (
+    event_lines,
+    failed_connection_line,
+    not_sent_lines,
+    notice,
+    sent_line,
+)
+from twistedchat.faces.screens import IOperator, IScreen
+from twistedchat.interfaces import INode
+
+__all__ = ["Console", "Stdin", "kind_of_stdin"]
+
+# Texts that may be on their way before the next typed line has to wait: a script of a million lines
+# is read as fast as it can be sent, and none of it is refused.
+MOST_PENDING = 256
+
+# Seconds to wait for more changes of the lists before the words to complete are put together.
+WORDS_DELAY = 0.25
+
+
+class Stdin(Enum):
+    """
+    What standard input is, for a chat.
+    """
+
+    TERMINAL = "a terminal that can do more than lines"
+    LINES = "somebody or something that types lines"
+    NOBODY = "nothing that could ever type a line"
+
+
+def kind_of_stdin(terminal: str) -> Stdin:
+    """
+    Find out who is at the other end of standard input.
+
+    Args:
+        terminal: The value of ``TERM``.
+
+    Returns:
+        `Stdin.NOBODY` also for a terminal that belongs to another job: reading from it would stop
+        this one (SIGTTIN).
+    """
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return Stdin.NOBODY
+    if os.isatty(0):
+        if os.tcgetpgrp(0) != os.getpgrp():
+            return Stdin.NOBODY
+        return Stdin.TERMINAL if os.isatty(1) and terminal not in ("", "dumb") else Stdin.LINES
+    # What is left of character devices is /dev/null and its like.
+    return Stdin.NOBODY if stat.S_ISCHR(mode) else Stdin.LINES
+
+
+@implementer(IOperator)
+class Console(Service):
+    """
+    A person, or a script, using a node.
+
+    Args:
+        node: The node.
+        clock: Tells the time and calls back.
+        make_screen: Makes the screen when the service starts.
+        stop: Ends the process.
+        ends_with_input: Whether to quit when nothing more can be typed.
+    """
+
+    name = "console"
+
+    def __init__(
+        self,
+        node: INode,
+        clock: IReactorTime,
+        make_screen: Callable[[IOperator], IScreen],
+        stop: Callable[[], None],
+        *,
+        ends_with_input: bool,
+    ) -> None:
+        self._node = node
+        self._clock = clock
+        self._make_screen = make_screen
+        self._stop = stop
+        self._ends_with_input = ends_with_input
+        self._menu = Menu(node.peers)
+        self._pending: set[Deferred[None]] = set()
+        self._is_holding = False
+        self._is_quitting = False
+        self._new_words: IDelayedCall | None = None
+
+    @override
+    def startService(self) -> None:
+        super().startService()
+        self._screen = self._make_screen(self)
+        self._unsubscribe = self._node.subscribe(self._happened)
+        listening = f"Listening on port {self._node.port} as {self._node.team}"
+        self._screen.show([notice(listening)])
+        self._perform(self._menu.greeting())
+
+    @override
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        self._is_quitting = True
+        self._unsubscribe()
+        if self._new_words is not None:
+            self._new_words.cancel()
+            self._new_words = None
+        return self._screen.close()
+
+    # The screen calls these: see `IOperator`.
+
+    def line_typed(self, line: str) -> None:
+        """
+        A line was typed.
+        """
+        if not self._is_quitting:
+            self._perform(self._menu.receive_line(line, self._clock.seconds()))
+
+    def line_too_long(self, size: int) -> None:
+        """
+        A line was typed that is too long to keep.
+        """
+        self._perform(self._menu.too_long(size))
+
+    def input_ended(self) -> None:
+        """
+        Nothing more will be typed: finish what was, and quit, unless this is a service.
+        """
+        if self._ends_with_input:
+            self._quit()
+
+    def output_lost(self) -> None:
+        """
+        Nothing more can be shown: quit, unless this is a service.
+        """
+        if self._ends_with_input:
+            self._quit()
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Show(lines):
+                    self._screen.show(lines)
+                case SendText(recipients, text):
+                    for recipient in recipients:
+                        self._send_text(recipient, text)
+                case Connect(addresses, manual):
+                    for address in addresses:
+                        self._connect(address, manual)
+                case LookUp(host):
+                    self._node.look_up(host).addCallback(self._looked_up)
+                case Quit():
+                    self._quit()
+                case _:
+                    assert_never(effect)
+        if not self._is_quitting:
+            self._screen.ask(self._menu.prompt)
+            self._hold_or_release()
+
+    def _hold_or_release(self) -> None:
+        must_hold = self._menu.is_looking_up or len(self._pending) >= MOST_PENDING
+        if must_hold and not self._is_holding:
+            self._is_holding = True
+            self._screen.pause()
+        elif self._is_holding and not must_hold:
+            self._is_holding = False
+            self._screen.resume()
+
+    def _looked_up(self, found: bool) -> None:
+        self._perform(self._menu.looked_up(found=found))
+
+    def _send_text(self, recipient: Address, text: str) -> None:
+        def not_sent(failure: Failure) -> None:
+            error = failure.value
+            if not isinstance(error, NotSent):
+                failure.raiseException()
+            else:
+                unsent = error.unsent or text
+                self._menu.not_sent(recipient, unsent)
+                self._screen.show(not_sent_lines(recipient, str(error), unsent))
+
+        self._follow(self._node.send_text(recipient, text), not_sent)
+
+    def _connect(self, address: Address, manual: bool) -> None:
+        def not_connected(failure: Failure) -> None:
+            failure.trap(NotSent)
+            self._screen.show([failed_connection_line(address, failure.getErrorMessage())])
+
+        self._follow(self._node.connect(address, manual=manual), not_connected)
+
+    def _follow(self, sending: Deferred[Sent], failed: Callable[[Failure], None]) -> None:
+        shown = sending.addCallbacks(lambda sent: self._screen.show([sent_line(sent)]), failed)
+        self._pending.add(shown)
+
+        def done(result: None) -> None:
+            self._pending.discard(shown)
+            if not self._is_quitting:
+                self._hold_or_release()
+
+        shown.addCallback(done)
+
+    def _quit(self) -> None:
+        if self._is_quitting:
+            return
+        self._is_quitting = True
+        finished = DeferredList(list(self._pending))
+        finished.addCallback(lambda _: self._node.leave())
+        finished.addCallback(lambda _: self._stop())
+
+    def _happened(self, event: Event) -> None:
+        match event:
+            case PlainTextReceived():
+                self._menu.spoke(event.sender)
+                self._screen.show(event_lines(event))
+            case UnknownTextReceived() | ConnectReceived() | ExitReceived():
+                self._screen.show(event_lines(event))
+            case PeerAdded() | PeerChanged() | PeerRemoved():
+                if self._new_words is None:
+                    self._new_words = self._clock.callLater(WORDS_DELAY, self._offer_words)
+            case _:
+                assert_never(event)
+
+    def _offer_words(self) -> None:
+        self._new_words = None
+        peers = self._node.peers.active()
+        names = [safe_text(peer.name) for peer in peers if peer.name is not None]
+        self._screen.offer([*dict.fromkeys(names), *(str(peer.address) for peer in peers)])

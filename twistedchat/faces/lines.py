@@ -1,0 +1,217 @@
+"""
+The plain screen: one line for each event, on pipes, files and terminals that cannot do more.
+
+Made for scripts and screen readers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IReactorTime,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.internet.stdio import StandardIO
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from twistedchat.core.menu import LARGEST_TEXT
+from twistedchat.core.wording import Line
+from twistedchat.faces.screens import IOperator, IScreen
+
+__all__ = ["LONGEST_CLOSE", "LONGEST_LINE", "MOST_UNREAD", "LineScreen"]
+
+# Bytes of one typed line: enough for the menu to say of a pasted novel how long it is.
+LONGEST_LINE = 16 * LARGEST_TEXT
+
+# Bytes that wait to be read on the other side of a pipe before lines are left out: a reader that
+# stopped for a minute of the fastest chat finds all of it, one that sleeps costs no more than this.
+MOST_UNREAD = 4 * 1024 * 1024
+
+# Seconds for the last lines to be read when the chat ends.
+LONGEST_CLOSE = 2.0
+
+
+@implementer(IPushProducer)
+class _Flow:
+    """
+    Hears from the transport whether the reader keeps up.
+    """
+
+    def __init__(self, screen: LineScreen) -> None:
+        self._screen = screen
+
+    def pauseProducing(self) -> None:  # noqa: N802 (Twisted calls it)
+        self._screen.reader_stopped()
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        self._screen.reader_went_on()
+
+    def stopProducing(self) -> None:  # noqa: N802
+        self._screen.reader_stopped()
+
+
+@implementer(IScreen, IHalfCloseableProtocol)
+class LineScreen(LineReceiver):
+    """
+    Standard input and output as lines of text.
+
+    Args:
+        operator: Who answers what is typed.
+        clock: Tells the time and calls back.
+    """
+
+    transport: StandardIO
+    delimiter = b"\n"
+    MAX_LENGTH = LONGEST_LINE
+
+    def __init__(self, operator: IOperator, clock: IReactorTime) -> None:
+        self._operator = operator
+        self._clock = clock
+        self._asked = ""
+        self._is_blocked = False
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._left_out = 0
+        self._closed: Deferred[None] | None = None
+        self._is_lost = False
+
+    # The transport calls these.
+
+    @override
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(_Flow(self), True)
+
+    @override
+    def lineReceived(self, line: bytes) -> None:
+        self._operator.line_typed(line.decode("utf-8", "replace").rstrip("\r"))
+
+    @override
+    def lineLengthExceeded(self, line: bytes) -> None:
+        seen, newline, rest = line.partition(self.delimiter)
+        self._operator.line_too_long(len(seen))
+        if newline:
+            # Not before this one is done with: it is called in the middle of dataReceived.
+            self._clock.callLater(0, self.dataReceived, rest)
+        else:
+            self.setRawMode()
+
+    @override
+    def rawDataReceived(self, data: bytes) -> None:
+        # The rest of a line that was too long.
+        _, newline, rest = data.partition(self.delimiter)
+        if newline:
+            self.setLineMode(rest)
+
+    def readConnectionLost(self) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        The input has ended; its last line may have no end.
+        """
+        if self.line_mode and (last := self.clearLineBuffer()):
+            self.lineReceived(last)
+        self._operator.input_ended()
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """
+        Nobody reads any more.
+        """
+        self._is_lost = True
+        self._operator.output_lost()
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._is_lost = True
+        if self._closed is not None:
+            closed, self._closed = self._closed, None
+            closed.callback(None)
+
+    # The console calls these.
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """
+        Draw lines: see `IScreen`.
+        """
+        for line in lines:
+            # A text with line breaks in it is still one event, so it stays one line.
+            text = "".join(text for _, text in line).replace("\n", "\N{SYMBOL FOR LINE FEED}")
+            self._write(text.encode() + b"\n")
+
+    def ask(self, prompt: str) -> None:
+        """
+        Say what the next line answers: see `IScreen`.
+        """
+        self._write(prompt.rstrip().encode() + b"\n")
+
+    def offer(self, words: Sequence[str]) -> None:
+        """
+        Do nothing: there is no completion without a terminal.
+        """
+
+    def pause(self) -> None:
+        """
+        Hand over no typed line until `resume`.
+        """
+        self.pauseProducing()
+
+    def resume(self) -> None:
+        """
+        Hand over typed lines again.
+        """
+        self.resumeProducing()
+
+    def close(self) -> Deferred[None]:
+        """
+        Write what is still to be written: see `IScreen`.
+        """
+        closed: Deferred[None] = Deferred()
+        if self._is_lost:
+            closed.callback(None)
+            return closed
+        self._closed = closed
+        self.transport.unregisterProducer()
+        for data in self._unread:
+            self.transport.write(data)
+        self.transport.loseConnection()
+        return closed.addTimeout(LONGEST_CLOSE, self._clock).addErrback(
+            lambda failure: failure.trap(DeferredTimeoutError) and None
+        )
+
+    # The reader on the other side.
+
+    def reader_stopped(self) -> None:
+        """
+        What was written is not read for now.
+        """
+        self._is_blocked = True
+
+    def reader_went_on(self) -> None:
+        """
+        What was written has been read.
+        """
+        self._is_blocked = False
+        while self._unread and not self._is_blocked:
+            data = self._unread.popleft()
+            self._unread_bytes -= len(data)
+            self.transport.write(data)
+        if self._left_out and not self._unread:
+            left_out, self._left_out = self._left_out, 0
+            self._write(b"(%d lines were left out: nobody read them)\n" % left_out)
+
+    def _write(self, data: bytes) -> None:
+        if self._is_lost:
+            return
+        if not self._is_blocked:
+            self.transport.write(data)
+        elif self._unread_bytes + len(data) <= MOST_UNREAD and not self._left_out:
+            self._unread.append(data)
+            self._unread_bytes += len(data)
+        else:
+            self._left_out += 1

@@ -1,0 +1,288 @@
+"""
+The terminal screen: what arrives is drawn above the half-typed line and never through it.
+
+prompt_toolkit runs in a thread of its own with its own event loop, so that the reactor can be any,
+and a slow terminal slows nobody. Everything crosses between the two as a message: `callFromThread`
+one way, `call_soon_threadsafe` the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import create_input
+from prompt_toolkit.output import create_output
+from prompt_toolkit.shortcuts import print_formatted_text
+from prompt_toolkit.styles import Style
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
+from twisted.logger import Logger
+from typing_extensions import override
+from zope.interface import implementer
+
+from twistedchat.core.wording import Line
+from twistedchat.faces.screens import IOperator, IScreen
+
+__all__ = ["LONGEST_CLOSE", "TerminalScreen"]
+
+# Seconds between two redraws. Twenty in a second look immediate, and leave a terminal that gets
+# hundreds of lines in one usable.
+REDRAW_INTERVAL = 0.05
+
+# Lines drawn at one time; of more than that only the last could be seen anyway, and drawing a
+# hundred thousand would hold up the keyboard for seconds.
+MOST_LINES = 2000
+
+# Seconds for the terminal to be given back when the chat ends.
+LONGEST_CLOSE = 2.0
+
+STYLE = Style.from_dict(
+    {
+        "time": "ansibrightblack",
+        "mark": "ansiyellow",
+        "address": "ansicyan",
+        "name": "bold",
+        "title": "bold",
+        "good": "ansigreen",
+        "bad": "ansired",
+        "prompt": "bold",
+    }
+)
+
+
+class _Words(Completer):
+    """
+    Completes the names and addresses of peers.
+    """
+
+    def __init__(self) -> None:
+        self.words: Sequence[str] = ()
+
+    @override
+    def get_completions(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> Iterable[Completion]:
+        typed = document.text_before_cursor.lstrip()
+        for word in self.words:
+            if word.casefold().startswith(typed.casefold()):
+                yield Completion(word, start_position=-len(typed))
+
+
+@implementer(IScreen)
+class TerminalScreen:
+    """
+    A terminal with line editing, history, completion and colours.
+
+    Args:
+        operator: Who answers what is typed.
+        clock: Tells the time and calls back.
+        threads: The reactor, which runs what the terminal's thread hands over.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, operator: IOperator, clock: IReactorTime, threads: IReactorFromThreads
+    ) -> None:
+        self._operator = operator
+        self._clock = clock
+        self._threads = threads
+        self._closed: Deferred[None] = Deferred()
+        # Both threads touch these; the lock makes a batch of lines change hands as one.
+        self._lock = threading.Lock()
+        self._lines: list[Line] = []
+        self._left_out = 0
+        self._prompt = ""
+        # The reactor's thread alone touches these.
+        self._is_paused = False
+        self._is_answered = True
+        # The terminal's thread alone touches these, but for the start.
+        self._words = _Words()
+        self._is_ending = False
+        self._next_redraw: asyncio.TimerHandle | None = None
+        self._last_redraw = 0.0
+        self._answered = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._session: PromptSession[str] = PromptSession(
+            completer=self._words,
+            complete_while_typing=False,
+            history=InMemoryHistory(),
+            input=create_input(sys.__stdin__),
+            output=create_output(sys.__stdout__),
+            style=STYLE,
+            enable_suspend=True,
+            # Room for the list of completions; more would push the conversation up at each prompt.
+            reserve_space_for_menu=4,
+        )
+        self._thread = threading.Thread(target=self._run, name="terminal", daemon=True)
+
+    def start(self) -> None:
+        """
+        Take the terminal.
+        """
+        self._thread.start()
+
+    # In the reactor's thread.
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """
+        Draw lines: see `IScreen`.
+        """
+        with self._lock:
+            was_empty = not self._lines
+            self._lines.extend(lines)
+            self._left_out += max(0, len(self._lines) - MOST_LINES)
+            del self._lines[:-MOST_LINES]
+        if was_empty:
+            self._tell(self._schedule_redraw)
+
+    def ask(self, prompt: str) -> None:
+        """
+        Say what the next line answers: see `IScreen`.
+        """
+        if prompt != self._prompt:
+            self._prompt = prompt
+            self._tell(self._redraw_prompt)
+
+    def offer(self, words: Sequence[str]) -> None:
+        """
+        Tell which words may be completed: see `IScreen`.
+        """
+        self._words.words = words
+
+    def pause(self) -> None:
+        """
+        Hand over no typed line until `resume`.
+        """
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """
+        Hand over typed lines again.
+        """
+        self._is_paused = False
+        self._go_on()
+
+    def close(self) -> Deferred[None]:
+        """
+        Give the terminal back: see `IScreen`.
+        """
+        self._tell(self._end)
+        return self._closed.addTimeout(LONGEST_CLOSE, self._clock).addErrback(
+            lambda failure: failure.trap(DeferredTimeoutError) and None
+        )
+
+    def _typed(self, line: str) -> None:
+        self._is_answered = False
+        self._operator.line_typed(line)
+        self._is_answered = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._is_answered and not self._is_paused:
+            self._tell(self._answered.set)
+
+    def _tell(self, what: object) -> None:
+        # After the end there is nobody to tell.
+        try:
+            self._loop.call_soon_threadsafe(what)  # type: ignore[arg-type]
+        except RuntimeError:
+            self._log.debug("The terminal is closed already")
+
+    def _thread_ended(self) -> None:
+        if not self._closed.called:
+            self._closed.callback(None)
+
+    # In the terminal's thread.
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._read())
+        except OSError as error:
+            # The terminal is gone: closed, or hung up.
+            self._log.info("The terminal is lost: {error}", error=error)
+            self._threads.callFromThread(self._operator.output_lost)
+        except Exception:  # noqa: BLE001 (whatever it is, the person must not be left alone)
+            self._log.failure("The terminal failed")
+            self._threads.callFromThread(self._operator.output_lost)
+        finally:
+            self._loop.close()
+            self._threads.callFromThread(self._thread_ended)
+
+    async def _read(self) -> None:
+        while not self._is_ending:
+            try:
+                line = await self._session.prompt_async(self._message, handle_sigint=False)
+            except (EOFError, KeyboardInterrupt):
+                if not self._is_ending:
+                    self._threads.callFromThread(self._operator.input_ended)
+                    self._answered.clear()
+                    await self._answered.wait()
+                break
+            self._answered.clear()
+            self._threads.callFromThread(self._typed, line)
+            await self._answered.wait()
+        self._draw()
+
+    def _message(self) -> FormattedText:
+        return FormattedText([("class:prompt", self._prompt)])
+
+    def _redraw_prompt(self) -> None:
+        self._session.app.invalidate()
+
+    def _end(self) -> None:
+        self._is_ending = True
+        self._answered.set()
+        if self._session.app.is_running:
+            self._session.app.exit(exception=EOFError())
+
+    def _schedule_redraw(self) -> None:
+        if self._next_redraw is None:
+            due = max(self._loop.time(), self._last_redraw + REDRAW_INTERVAL)
+            self._next_redraw = self._loop.call_at(due, self._draw)
+
+    def _draw(self) -> None:
+        self._next_redraw = None
+        self._last_redraw = self._loop.time()
+        with self._lock:
+            lines, self._lines = self._lines, []
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            lines.insert(0, (("bad", f"({left_out} lines were too many to show)"),))
+        if not lines:
+            return
+        fragments = FormattedText(
+            (f"class:{style}" if style else "", text)
+            for line in lines
+            for style, text in (*_indented(line), ("", "\n"))
+        )
+        app = self._session.app
+        if app.is_running:
+            # Not `run_in_terminal`: that gives the terminal back for a moment, and a key pressed
+            # just then would be echoed into the middle of what is drawn.
+            app.renderer.erase()
+            self._print(fragments)
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
+        else:
+            self._print(fragments)
+
+    def _print(self, fragments: FormattedText) -> None:
+        print_formatted_text(
+            fragments, end="", style=STYLE, output=self._session.output, flush=True
+        )
+
+
+def _indented(line: Line) -> Line:
+    # A line break in a text must not look like the beginning of a line of ours.
+    return tuple((style, text.replace("\n", "\n      ")) for style, text in line)

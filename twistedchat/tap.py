@@ -1,0 +1,304 @@
+"""
+The way in: what ``twistd p2pchat`` runs.
+
+`Options` reads the command line and asks for what is missing; `makeService` puts the node and its
+console together. Everything that can be wrong with the settings is told here, in one line and with
+exit status 1, before anything has been started.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+from pathlib import Path
+from typing import IO, cast
+
+from platformdirs import user_data_path
+from twisted.application.service import IServiceCollection, MultiService
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.stdio import StandardIO
+from twisted.internet.threads import deferToThread
+from twisted.logger import ILogObserver, Logger, textFileLogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+from twisted.python.logfile import LogFile
+from typing_extensions import override
+
+from twistedchat.core.addresses import is_host_name, parse_host, parse_port
+from twistedchat.core.classic import LONGEST_NAME, Dialect
+from twistedchat.core.errors import AddressError, ChatError, ConfigError
+from twistedchat.core.safetext import safe_text
+from twistedchat.faces.console import Console, Stdin, kind_of_stdin
+from twistedchat.faces.lines import LineScreen
+from twistedchat.faces.screens import IOperator, IScreen
+from twistedchat.node import Node
+from twistedchat.peers.dialling import addresses_of
+from twistedchat.peers.listening import open_port, raise_file_limit
+from twistedchat.store.state import Settings, StateDirectory
+
+__all__ = ["Chat", "Options", "makeService"]
+
+DEFAULT_PORT = 7070
+TWISTD_PIDFILE = "twistd.pid"
+
+# The log of a node: five files of a megabyte, which is weeks.
+LOG_FILES = 5
+LOG_FILE_SIZE = 1_000_000
+
+
+class Options(usage.Options):
+    """
+    The command line of ``twistd p2pchat``.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "Chat with no server and no account: everyone runs one of these. With twistd's own -n you "
+        "get a menu; without, it runs in the background. What is not given is asked."
+    )
+    optParameters = [  # noqa: RUF012 (Twisted reads it from the class)
+        ["port", "p", None, "The port to listen on, 1 to 65535.  [asked, 7070]"],
+        ["team", "t", None, "Your team name, which the others see.  [asked]"],
+        ["interface", "i", None, "The IP address to listen on.  [all of them]"],
+        [
+            "dialect",
+            "d",
+            "header",
+            "How to speak with programs that were never heard: header, plain, angle or json.",
+        ],
+        ["state", "s", None, "The folder to keep things in.  [your user data folder]"],
+    ]
+    compData = usage.Completions(
+        optActions={
+            "dialect": usage.CompleteList(["header", "plain", "angle", "json"]),
+            "state": usage.CompleteDirs(),
+        }
+    )
+
+    @override
+    def postOptions(self) -> None:
+        """
+        Check what was given and ask for the rest.
+
+        Afterwards ``team``, ``port``, ``interface``, ``dialect``, ``state`` (a `StateDirectory`),
+        ``stdin`` (a `Stdin`) and ``log`` (the folder for a log of our own, or ``None``) hold values
+        that are ready to use.
+
+        Raises:
+            SystemExit: Something is wrong; its message is one line, its status 1.
+        """
+        try:
+            self._complete()
+        except ChatError as error:
+            raise SystemExit(f"p2pchat: {error}") from None
+
+    def _complete(self) -> None:
+        # Under `twist` there are other parent options, and always a foreground.
+        twistd = self.parent if self.parent is not None else {}
+        in_foreground = bool(twistd.get("nodaemon", True))
+        stdin = kind_of_stdin(os.environ.get("TERM", "")) if in_foreground else Stdin.NOBODY
+        path = Path(self["state"]) if self["state"] else user_data_path("twistedchat", False)
+        state = StateDirectory(path.absolute())
+        remembered = state.read_settings()
+        self["dialect"] = _dialect(self["dialect"])
+        self["interface"] = None if self["interface"] is None else _interface(self["interface"])
+        if self["port"] is not None:
+            self["port"] = parse_port(self["port"])
+        if self["team"] is not None:
+            self["team"] = _team(self["team"])
+        default_team = remembered.team or _login_name()
+        default_port = remembered.port or DEFAULT_PORT
+        if self["team"] is None:
+            question = f"Enter your team name [{default_team}]: "
+            self["team"] = _team(_answer(question, stdin) or default_team)
+        if self["port"] is None:
+            question = f"Enter your port number [{default_port}]: "
+            self["port"] = parse_port(_answer(question, stdin) or str(default_port))
+        settings = Settings(self["team"], self["port"])
+        if settings != remembered:
+            state.write_settings(settings)
+        logs_elsewhere = any(twistd.get(option) for option in ("logfile", "syslog", "logger"))
+        self.update(
+            state=state,
+            stdin=stdin,
+            in_foreground=in_foreground,
+            log=None if logs_elsewhere else state.node_folder(self["port"]),
+        )
+        if in_foreground and twistd.get("pidfile") == TWISTD_PIDFILE:
+            # Two nodes in one folder would take each other for the same program.
+            twistd["pidfile"] = ""
+
+
+def _answer(question: str, stdin: Stdin) -> str:
+    # Byte by byte from the file descriptor: what was typed ahead, or stands behind it in a pipe,
+    # belongs to the menu.
+    if stdin is Stdin.NOBODY:
+        return ""
+    typed = bytearray()
+    try:
+        os.write(1, question.encode())
+        while (byte := os.read(0, 1)) not in (b"", b"\n"):
+            typed += byte
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except OSError as error:
+        raise ConfigError(f"The answer cannot be read ({error.strerror}).") from error
+    if not byte and stdin is Stdin.TERMINAL:
+        # Control-D, where somebody is: they have changed their mind.
+        raise SystemExit(0)
+    return typed.decode("utf-8", "replace").strip()
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A user ID without an entry, as in a container.
+        return "anonymous"
+
+
+def _team(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise ConfigError("The team name is empty: give one with --team.")
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"The team name has {len(name)} characters: at most {LONGEST_NAME} are allowed."
+        )
+    if safe_text(name) != name:
+        raise ConfigError(f"The team name {safe_text(name)} holds characters that cannot be shown.")
+    return name
+
+
+def _interface(text: str) -> str:
+    if text.strip() in ("0.0.0.0", "::"):  # noqa: S104 (only where it was asked for)
+        return text.strip()
+    host = parse_host(text)
+    if is_host_name(host):
+        raise AddressError(f"{host!r} is a name: --interface takes an IP address of this machine.")
+    return host
+
+
+def _dialect(text: str) -> Dialect:
+    names = ("header", "plain", "angle", "json")
+    if text not in names:
+        raise ConfigError(f"There is no dialect {safe_text(text)!r}: it is {', '.join(names)}.")
+    return Dialect(text)
+
+
+def _fill_standard_files() -> None:
+    # Started with one of them closed, the next file that is opened (the reactor's own, say) would
+    # become standard input or output.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+_fill_standard_files()
+
+
+class Chat(MultiService):
+    """
+    Everything that one process runs.
+
+    Args:
+        log_folder: Where to write a log of our own; ``None`` leaves it to twistd.
+    """
+
+    _log = Logger()
+
+    def __init__(self, log_folder: Path | None) -> None:
+        super().__init__()
+        self._log_folder = log_folder
+
+    @override
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """
+        Join the application, and bring the log.
+
+        twistd would write it to the screen, between the lines of the menu, or into files without
+        end; an observer of the application's comes before either.
+        """
+        if self._log_folder is not None and isinstance(parent, Componentized):
+            log = LogFile(
+                "p2pchat.log",
+                str(self._log_folder),
+                rotateLength=LOG_FILE_SIZE,
+                defaultMode=0o600,
+                maxRotatedFiles=LOG_FILES,
+            )
+            parent.setComponent(ILogObserver, textFileLogObserver(cast(IO[str], log)))
+        super().setServiceParent(parent)
+
+    @override
+    def startService(self) -> None:
+        """
+        Start everything, and take a closed terminal for what it is: a wish to quit.
+        """
+        super().startService()
+        # Not where somebody asked for the opposite, as nohup does.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda *_: self._hung_up())
+
+    def _hung_up(self) -> None:
+        from twisted.internet import reactor
+
+        cast(IReactorFromThreads, reactor).callFromThread(reactor.stop)
+
+
+def makeService(options: Options) -> Chat:
+    """
+    Put a node together, and a console where somebody could use one.
+
+    Args:
+        options: The command line, after `Options.postOptions`.
+
+    Returns:
+        The service that twistd starts.
+
+    Raises:
+        SystemExit: The port cannot be had; its message is one line, its status 1.
+    """
+    # Only here: importing it installs it, and a plugin's module must not choose for everybody.
+    from twisted.internet import reactor
+
+    try:
+        port = open_port(options["interface"], options["port"])
+    except ConfigError as error:
+        raise SystemExit(f"p2pchat: {error}") from None
+    raise_file_limit()
+    port.setblocking(False)
+    chat = Chat(options["log"])
+    node = Node(
+        reactor,
+        reactor,
+        AdoptedStreamServerEndpoint(reactor, port.detach(), port.family),
+        lambda host: deferToThread(addresses_of, host),
+        team=options["team"],
+        port=options["port"],
+        dialect=options["dialect"],
+    )
+    node.setServiceParent(chat)
+    if options["in_foreground"]:
+        stdin = options["stdin"]
+
+        def make_screen(operator: IOperator) -> IScreen:
+            if stdin is Stdin.TERMINAL:
+                # A third of a second of imports that a pipe or a daemon need not pay.
+                from twistedchat.faces.terminal import TerminalScreen
+
+                terminal = TerminalScreen(operator, reactor, cast(IReactorFromThreads, reactor))
+                terminal.start()
+                return terminal
+            screen = LineScreen(operator, reactor)
+            StandardIO(screen, reactor=reactor)
+            return screen
+
+        Console(
+            node, reactor, make_screen, reactor.stop, ends_with_input=stdin is not Stdin.NOBODY
+        ).setServiceParent(chat)
+    return chat

@@ -1,0 +1,152 @@
+"""
+Cheap guards for what makes an installation whole; `packaging_check.py` tries the installations.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+# Joined here, because this file is searched too.
+REGISTRY_HOSTS = [
+    ".".join(labels)
+    for labels in [
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("anaconda", "org"),
+        ("npmjs", "org"),
+    ]
+]
+
+LOAD_THE_PLUGIN = """
+import runpy
+import sys
+
+runpy.run_path("twisted/plugins/p2pchat.py")
+print(*sorted({"twisted.internet.reactor", "twistedchat.tap"} & set(sys.modules)))
+"""
+
+
+def read(name: str) -> str:
+    """
+    Read a file of the checkout.
+
+    Args:
+        name: its path, from the top of the checkout.
+
+    Returns:
+        The whole text.
+    """
+    return (CHECKOUT / name).read_text(encoding="utf-8")
+
+
+def list_tracked_files() -> list[Path]:
+    """
+    List what git keeps of the checkout.
+
+    Returns:
+        The paths of all tracked files that are there.
+
+    Raises:
+        SkipTest: this is no git checkout, or there is no git.
+    """
+    if not (CHECKOUT / ".git").exists():
+        raise SkipTest("this is no git checkout")
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SkipTest(f"git does not answer: {error}") from error
+    paths = [CHECKOUT / name for name in listing.stdout.split("\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+class PluginTests(SynchronousTestCase):
+    """
+    `twisted/plugins/p2pchat.py`, which every Twisted program on the machine imports.
+    """
+
+    def test_checkout_has_no_init_of_twisted(self) -> None:
+        """
+        No `__init__.py` stands where ours would replace Twisted's own.
+        """
+        inits = sorted((CHECKOUT / "twisted").rglob("__init__.py"))
+
+        self.assertEqual([], inits)
+
+    def test_loading_brings_neither_reactor_nor_tap(self) -> None:
+        """
+        Finding the plugin costs other programs nothing and chooses no reactor for them.
+        """
+        outcome = subprocess.run(
+            [sys.executable, "-c", LOAD_THE_PLUGIN],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        self.assertEqual((0, ""), (outcome.returncode, outcome.stdout.strip()), outcome.stderr)
+
+
+class RequirementsTests(SynchronousTestCase):
+    """
+    The lists of what is installed.
+    """
+
+    def test_every_requirement_is_pinned(self) -> None:
+        """
+        Each line of both lists names one version, and none names a place to get it from.
+        """
+        pinned = re.compile(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*")
+
+        for name in ["requirements.txt", "requirements-dev.txt"]:
+            lines = [line.partition("#")[0].strip() for line in read(name).splitlines()]
+            others = [line for line in lines if line and not pinned.fullmatch(line)]
+
+            self.assertEqual(
+                ["-r requirements.txt"] if name == "requirements-dev.txt" else [], others
+            )
+
+    def test_no_tracked_file_names_a_registry(self) -> None:
+        """
+        Where packages come from is the business of the machine, so no file names a registry.
+        """
+        found = [
+            f"{path.relative_to(CHECKOUT)}: {host}"
+            for path in list_tracked_files()
+            for host in REGISTRY_HOSTS
+            if host.encode() in path.read_bytes()
+        ]
+
+        self.assertEqual([], found)
+
+
+class CommandsTests(SynchronousTestCase):
+    """
+    The commands that people and build servers are told to use.
+    """
+
+    def test_readme_commands_are_targets(self) -> None:
+        """
+        `make run` and `make test`, as the README tells them, are in the Makefile.
+        """
+        targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+        told = set(re.findall(r"(?:^\s*(?:\$ )?|`)make ([a-z]+)", read("README.md"), re.MULTILINE))
+
+        self.assertLessEqual({"run", "test"}, told)
+        self.assertLessEqual({"run", "test"}, targets)
+
+    def test_build_server_runs_make_test_alone(self) -> None:
+        """
+        `.ci/run` does what everybody can do by hand: go to the checkout and `make test`.
+        """
+        lines = [line.partition("#")[0].strip() for line in read(".ci/run").splitlines()]
+        commands = [line for line in lines if line]
+
+        self.assertEqual(["set -eu", 'cd "$(dirname "$0")/.."', "make test"], commands)

@@ -61,7 +61,7 @@ class Kind(Enum):
 
 class Dialect(Enum):
     """
-    The form in which a peer writes; `angle` has three.
+    The form in which a peer writes; ``angle`` has three.
     """
 
     HEADER = "header"
@@ -256,10 +256,10 @@ def encode(
 
     Args:
         message: What to say, as ourselves. Its text is sent without outer white space.
-        our_host: Our address as the recipient sees it; the `plain` and `angle` forms hold it.
-        recipient: Whom it is for; `json` holds it.
+        our_host: Our address as the recipient sees it; the ``plain`` and ``angle`` forms hold it.
+        recipient: Whom it is for; ``json`` holds it.
         recipient_name: The recipient's name, where it is known.
-        when: The local time, which the time form of `angle` holds.
+        when: The local time, which the time form of ``angle`` holds.
 
     Returns:
         Valid UTF-8 without a newline at its end. Lone surrogates become question marks.
@@ -301,7 +301,7 @@ def decode(data: bytes) -> list[ClassicMessage | UnknownText]:
     Read all that one connection brought until it ended or fell silent.
 
     Two messages written one after the other can arrive as one piece. A new one begins where the
-    same sender's head occurs again; `json` objects end by themselves.
+    same sender's head occurs again; ``json`` objects end by themselves.
 
     Args:
         data: Any bytes. What is no UTF-8 is read with replacement characters.

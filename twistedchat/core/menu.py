@@ -224,7 +224,7 @@ class Menu:
 
     def not_sent(self, recipient: Address, text: str) -> None:
         """
-        A text did not arrive: keep it for `a`.
+        A text did not arrive: keep it for ``a``.
 
         Args:
             recipient: Whom it was for.

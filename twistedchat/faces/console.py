@@ -235,6 +235,8 @@ class Console(Service):
         if self._is_quitting:
             return
         self._is_quitting = True
+        # No further question either: what is still to come are answers.
+        self._screen.pause()
         finished = DeferredList(list(self._pending))
         finished.addCallback(lambda _: self._node.leave())
         finished.addCallback(lambda _: self._stop())

@@ -2,8 +2,8 @@
 The terminal screen: what arrives is drawn above the half-typed line and never through it.
 
 prompt_toolkit runs in a thread of its own with its own event loop, so that the reactor can be any,
-and a slow terminal slows nobody. Everything crosses between the two as a message: `callFromThread`
-one way, `call_soon_threadsafe` the other.
+and a slow terminal slows nobody. Everything crosses between the two as a message: ``callFromThread``
+one way, ``call_soon_threadsafe`` the other.
 """
 
 from __future__ import annotations

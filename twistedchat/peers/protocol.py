@@ -35,7 +35,7 @@ class Delivery:
     Attributes:
         write: Gives the bytes, once it is known which address of ours the other side sees.
         taken: Fires with the address that took the message, or fails with the reason
-            (`ConnectionLost`) for which the connection was broken off.
+            (``ConnectionLost``) for which the connection was broken off.
     """
 
     write: Callable[[str], bytes]

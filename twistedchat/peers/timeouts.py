@@ -20,7 +20,7 @@ class TimeoutQueue(Generic[T]):
 
     All deadlines are equally far away, so they expire in the order in which they were set: a
     dictionary and one timer of the reactor's serve thousands of connections. A timer for each, as
-    `twisted.protocols.policies.TimeoutMixin` has it, would be set and cancelled twice for every
+    ``twisted.protocols.policies.TimeoutMixin`` has it, would be set and cancelled twice for every
     message, and kept for every idle connection.
 
     Args:

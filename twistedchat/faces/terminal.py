@@ -38,9 +38,9 @@ __all__ = ["LONGEST_CLOSE", "TerminalScreen"]
 # hundreds of lines in one usable.
 REDRAW_INTERVAL = 0.05
 
-# Lines drawn at one time; of more than that only the last could be seen anyway, and drawing a
-# hundred thousand would hold up the keyboard for seconds.
-MOST_LINES = 2000
+# Lines that wait to be drawn, while the terminal is stopped (Control-S) or cannot keep up: hours of
+# a lively chat, in some ten megabytes, and drawn within a twentieth of a second.
+MOST_LINES = 10_000
 
 # Seconds for the terminal to be given back when the chat ends.
 LONGEST_CLOSE = 2.0

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from twistedchat.core.classic import ClassicMessage, UnknownText
 from twistedchat.peers.timeouts import TimeoutQueue
-
-if TYPE_CHECKING:
-    from twistedchat.peers.protocol import PeerProtocol
 
 __all__ = [
     "END_OF_MESSAGE",
@@ -28,6 +25,7 @@ __all__ = [
     "MOST_BYTES",
     "MOST_CONNECTIONS",
     "MOST_CONNECTIONS_PER_HOST",
+    "Connection",
     "Doorman",
     "Hearing",
 ]
@@ -62,6 +60,30 @@ MOST_BYTES = 16 * LARGEST_MESSAGE
 Hearing = Callable[[str, list[ClassicMessage | UnknownText]], None]
 
 
+class Connection(Protocol):
+    """
+    A connection, as far as the doorman is concerned with it.
+    """
+
+    def fell_silent(self) -> None:
+        """
+        Nothing came for a moment: what had come is all that was said.
+        """
+
+    def waited_for_close(self) -> None:
+        """
+        The other side has not closed after our last byte.
+        """
+
+    def drop(self, reason: str) -> None:
+        """
+        End the connection at once.
+
+        Args:
+            reason: Why, for the log.
+        """
+
+
 class Doorman:
     """
     What all connections of a node share: their bounds, their time-outs, and who hears them.
@@ -86,20 +108,20 @@ class Doorman:
         self.hear = hear
         self._most_connections = most_connections
         self._most_connections_per_host = most_connections_per_host
-        self._inside: set[PeerProtocol] = set()
+        self._inside: set[Connection] = set()
         self._per_host: Counter[str] = Counter()
         self._turned_away: set[str] = set()
-        self.silences: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+        self.silences: TimeoutQueue[Connection] = TimeoutQueue(
             clock, END_OF_MESSAGE, lambda peer: peer.fell_silent()
         )
-        self.idles: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+        self.idles: TimeoutQueue[Connection] = TimeoutQueue(
             clock, LONGEST_IDLE, lambda peer: peer.drop("was idle for too long")
         )
-        self.closes: TimeoutQueue[PeerProtocol] = TimeoutQueue(
+        self.closes: TimeoutQueue[Connection] = TimeoutQueue(
             clock, LONGEST_CLOSE, lambda peer: peer.waited_for_close()
         )
 
-    def admit(self, peer: PeerProtocol, host: str) -> bool:
+    def admit(self, peer: Connection, host: str) -> bool:
         """
         Decide about a connection that has just been accepted.
 
@@ -131,7 +153,7 @@ class Doorman:
             del self._per_host[host]
         return False
 
-    def out(self, peer: PeerProtocol, host: str) -> None:
+    def out(self, peer: Connection, host: str) -> None:
         """
         An admitted connection is lost.
 

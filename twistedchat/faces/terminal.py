@@ -2,23 +2,27 @@
 The terminal screen: what arrives is drawn above the half-typed line and never through it.
 
 prompt_toolkit runs in a thread of its own with its own event loop, so that the reactor can be any,
-and a slow terminal slows nobody. Everything crosses between the two as a message: ``callFromThread``
-one way, ``call_soon_threadsafe`` the other.
+and a slow terminal slows nobody. Everything crosses between the two as a message:
+``callFromThread`` one way, ``call_soon_threadsafe`` the other.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import create_input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import create_output
 from prompt_toolkit.shortcuts import print_formatted_text
 from prompt_toolkit.styles import Style
@@ -119,7 +123,7 @@ class TerminalScreen:
             input=create_input(sys.__stdin__),
             output=create_output(sys.__stdout__),
             style=STYLE,
-            enable_suspend=True,
+            key_bindings=_bindings(),
             # Room for the list of completions; more would push the conversation up at each prompt.
             reserve_space_for_menu=4,
         )
@@ -281,6 +285,24 @@ class TerminalScreen:
         print_formatted_text(
             fragments, end="", style=STYLE, output=self._session.output, flush=True
         )
+
+
+def _bindings() -> KeyBindings:
+    bindings = KeyBindings()
+
+    @bindings.add("c-z")
+    def _(event: KeyPressEvent) -> None:
+        run_in_terminal(_suspend)
+
+    return bindings
+
+
+def _suspend() -> None:
+    # The whole job, `make` included, or the shell would not take the terminal back. That signal
+    # reaches this process in another thread, a moment later; the second one stops this thread right
+    # here, with the terminal in order, and is forgotten when the job is continued.
+    os.kill(0, signal.SIGTSTP)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
 
 
 def _indented(line: Line) -> Line:

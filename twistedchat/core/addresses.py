@@ -35,6 +35,8 @@ _LABEL = re.compile(r"[^\W](?:[\w-]{0,61}[^\W])?\Z")
 # (WHATWG URL standard, "ends in a number checker"), so 1.2.3, 0x7f.1 and 300.1.1.1 are no names.
 _NUMERIC = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
 _MAPPED = "::ffff:"
+# The network interface of a link-local address (RFC 4007 section 11), at most IFNAMSIZ - 1 long.
+_SCOPE = re.compile(r"[\w.-]{1,15}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,13 +91,16 @@ def parse_port(text: str) -> int:
     """
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()):
-        raise AddressError(f"Invalid port number {digits!r}: a port is a number from 1 to 65535.")
-    # The length comes first: int() of a very long number is slow, and refused by Python itself.
-    if len(digits.lstrip("0")) > len(str(LARGEST_PORT)) or not 1 <= int(digits) <= LARGEST_PORT:
+        raise AddressError(
+            f"Invalid port number {digits[:60]!r}: a port is a number from 1 to 65535."
+        )
+    # The length comes first: int() of a very long number, even of zeros, is refused by Python.
+    number = digits.lstrip("0")
+    if not 1 <= len(number) <= len(str(LARGEST_PORT)) or int(number) > LARGEST_PORT:
         raise AddressError(
             f"Invalid port number {digits[:20]}: a port is a number from 1 to 65535."
         )
-    return int(digits)
+    return int(number)
 
 
 def parse_host(text: str) -> str:
@@ -134,6 +139,8 @@ def parse_host(text: str) -> str:
 def _parse_ipv6(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         address = ipaddress.IPv6Address(host)
+        if address.scope_id and not _SCOPE.match(address.scope_id):
+            raise ValueError(address.scope_id)
     except ValueError:
         raise AddressError(
             f"Invalid IP address {host[:60]!r}: it has colons, but is no IPv6 address. "

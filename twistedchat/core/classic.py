@@ -124,19 +124,19 @@ _PORT = r"(?P<port>[0-9]{1,5})"
 _STAMP = r"\[[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\]"
 # An address must look like one, or every sentence with "cafe:80 with Bob" in front would be taken
 # for a message from Bob.
-_PLAIN_HOST = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|localhost|\[[0-9A-Fa-f:.%\w]+\])"
+_PLAIN_HOST = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|localhost|\[[0-9A-Fa-f]*:[\w.:%-]+\])"
 
 _HEADER = re.compile(rf"(?P<head>LISTENING_PORT:{_PORT}\|TEAM_NAME:(?P<name>[^|]*)\|)")
 _PLAIN = re.compile(rf"(?P<head>{_PLAIN_HOST}:{_PORT} (?P<name>\S+) )(?=.*\S)", re.DOTALL)
 _ANGLE = re.compile(rf"(?P<head><[^<>\s]+:{_PORT}> (?P<name>[^\s@\[]\S*) )(?=.*\S)", re.DOTALL)
 _ANGLE_LINES = re.compile(
     rf"(?P<address><[^<>\s]+:{_PORT}>) (?P<stamp>{_STAMP} )?"
-    r"(?:@ <(?P<name>[^<>\r\n]*)>\r?\n|(?P<exit>DISCONNECT)\s*\Z)"
+    r"(?:@ <(?P<name>[^<>\r\n]*)>(?:\r?\n|\Z)|(?P<exit>DISCONNECT)\s*(?:\Z|(?=(?P=address))))"
 )
 _END_SPACE = len("<end>") + 4
 
 _JSON_ADDRESSEE = re.compile(r"\s*<[^<>]*> <[^<>]*> ")
-_JSON_ADDRESSEE_AGAIN = re.compile(r"\s*<[^<>]*> (?:<[^<>]*>|\S+) ")
+_JSON_ADDRESSEES = re.compile(r"(?:\s*<[^<>]*> (?:<[^<>]*>|\S+) )*")
 _JSON_KINDS = {kind.value: kind for kind in Kind}
 _JSON = json.JSONDecoder()
 
@@ -151,10 +151,11 @@ def kind_of(text: str) -> Kind:
     Returns:
         Its kind, compared without case and outer white space.
     """
-    # casefold() of a novel is not for nothing; no control text is that long.
-    if len(text) > _LONGEST_CONTROL_TEXT + 16:
+    said = text.strip()
+    # casefold() of a novel is not for nothing, and it never makes a text shorter.
+    if len(said) > _LONGEST_CONTROL_TEXT:
         return Kind.MESSAGE
-    folded = text.strip().casefold()
+    folded = said.casefold()
     if folded in _CONNECT_TEXTS:
         return Kind.CONNECT
     if folded in _EXIT_TEXTS:
@@ -279,7 +280,7 @@ def encode(
             line = f"<{ours}> DISCONNECT" if is_exit else f"<{ours}> @ <{name}>\n{text}\n<end>"
         case Dialect.ANGLE_TIME:
             stamp = f"<{ours}> [{when:%Y-%m-%d %H:%M:%S}]"
-            line = f"{stamp} DISCONNECT" if is_exit else f"{stamp} @ <{name}>\n{text}"
+            line = f"{stamp} DISCONNECT" if is_exit else f"{stamp} @ <{name}>\n{text}".rstrip()
         case Dialect.JSON:
             theirs = fit_name(Dialect.JSON, recipient_name or "unknown")
             line = json.dumps(
@@ -312,10 +313,10 @@ def decode(data: bytes) -> list[ClassicMessage | UnknownText]:
     text = data.decode("utf-8", "replace").strip()
     if not text:
         return []
-    if head := _HEADER.match(text) or _PLAIN.match(text) or _ANGLE.match(text):
-        return _decode_one_liners(text, head)
     if head := _ANGLE_LINES.match(text):
         return _decode_angle_lines(text, head)
+    if head := _HEADER.match(text) or _PLAIN.match(text) or _ANGLE.match(text):
+        return _decode_one_liners(text, head)
     if text.startswith("{"):
         return _decode_json(text)
     return [UnknownText(text)]
@@ -342,6 +343,7 @@ def _decode_one_liners(text: str, head: re.Match[str]) -> list[ClassicMessage | 
     return [
         ClassicMessage(dialect, kind_of(said), port, name, said)
         for said in map(str.strip, text[head.end() :].split(head["head"]))
+        if said or dialect is Dialect.HEADER  # only there an empty text is a form of its own
     ]
 
 
@@ -351,24 +353,30 @@ def _decode_angle_lines(text: str, head: re.Match[str]) -> list[ClassicMessage |
         return [UnknownText(text)]
     dialect = Dialect.ANGLE_TIME if head["stamp"] else Dialect.ANGLE_END
     heads = [head]
+    name = head["name"]
     for again in _ANGLE_LINES.finditer(text, head.end()):
         same_form = bool(again["stamp"]) == bool(head["stamp"])
-        same_sender = again["address"] == head["address"] and again["name"] in (head["name"], None)
+        same_name = name is None or again["name"] in (name, None)
         # A few characters are enough to see, and keep this linear in a text full of heads.
         before = text[again.start() - _END_SPACE : again.start()]
-        if dialect is Dialect.ANGLE_END:
+        if heads[-1]["exit"]:
+            has_ended = True
+        elif dialect is Dialect.ANGLE_END:
             has_ended = before.rstrip().endswith("<end>")
         else:
             has_ended = before.endswith("\n")
-        if same_form and same_sender and has_ended:
+        if same_form and again["address"] == head["address"] and same_name and has_ended:
             heads.append(again)
+            name = name or again["name"]
     ends = [again.start() for again in heads[1:]] + [len(text)]
     messages: list[ClassicMessage | UnknownText] = []
     for start, end in zip(heads, ends, strict=True):
+        said = text[start.end() : end]
         if start["exit"]:
             messages.append(ClassicMessage(dialect, Kind.EXIT, port, None, start["exit"]))
+            if said:
+                messages.append(UnknownText(said.rstrip()))
             continue
-        said = text[start.end() : end]
         if dialect is Dialect.ANGLE_END:
             said = said.rstrip().removesuffix("<end>")
         said = said.strip()
@@ -411,10 +419,9 @@ def _read_json(said: object) -> ClassicMessage | None:
             return None
     # JSON can hold lone surrogates (RFC 8259 section 8.2), which no UTF-8 can.
     content, name = (part.encode("utf-8", "replace").decode() for part in (content, name))
-    content = _JSON_ADDRESSEE.sub("", content, count=1)
-    if kind is not Kind.MESSAGE:
-        content = _JSON_ADDRESSEE_AGAIN.sub("", content, count=1)
-    text = content.strip()
+    # A search would meet white space again and again, and find addresses inside the text.
+    addressee = (_JSON_ADDRESSEE if kind is Kind.MESSAGE else _JSON_ADDRESSEES).match(content)
+    text = content[addressee.end() if addressee else 0 :].strip()
     if kind is Kind.MESSAGE:
         kind = kind_of(text)
     return ClassicMessage(Dialect.JSON, kind, port, _kept_name(name), text)
@@ -427,8 +434,8 @@ def split_text(
     Cut a message into pieces that a classic program reads whole.
 
     The cuts are between words; inside a word only where it is longer than a piece, and then between
-    characters as people see them (Unicode UAX 29) wherever one is not longer than a piece itself.
-    No piece is a control text unless the whole text is one.
+    characters as people see them (Unicode UAX 29), unless one is longer than any that can be read.
+    No piece is a control text unless the whole text is one: what would be one is cut in two.
 
     Args:
         message: What to say.
@@ -441,46 +448,36 @@ def split_text(
         so that what is left of it when one of them fails can be sent again.
     """
     dialect = message.dialect
-    empty = ClassicMessage(dialect, message.kind, message.port, message.name, "")
-    overhead = encode(
-        empty,
+    shortest = encode(
+        ClassicMessage(dialect, message.kind, message.port, message.name, "x"),
         our_host=_LONGEST_HOST,
         recipient=recipient,
         recipient_name=recipient_name,
         when=when,
     )
-    room = LARGEST_PIECE - len(overhead)
-    if _size(dialect, message.text) <= room:
+    room = LARGEST_PIECE - (len(shortest) - len("x"))
+    if _size(dialect, message.text.strip()) <= room:
         return [message]
     pieces = [""]
     used = 0
     for word in _WORD.findall(message.text):
         needed = _size(dialect, word)
-        parts = [word]
-        # A control text that stands alone at the end of a piece would act as one: it is filled up
-        # with a part of the next word instead.
-        if needed > room or (used + needed > room and kind_of(pieces[-1]) is not Kind.MESSAGE):
-            parts = _characters(dialect, word)
-        for part in parts:
+        for part in _characters(dialect, word) if needed > room else [word]:
             needed = _size(dialect, part)
             if used + needed > room:
                 pieces.append("")
                 used = 0
             pieces[-1] += part
             used += needed
-    if message.kind is Kind.MESSAGE and kind_of(pieces[-1]) is not Kind.MESSAGE:
-        last = _LAST_CHARACTER.search(pieces[-2])
-        cut = last.start() if last else 0
-        pieces[-2:] = [pieces[-2][:cut], pieces[-2][cut:] + pieces[-1]]
     return [
-        ClassicMessage(dialect, message.kind, message.port, message.name, piece)
+        ClassicMessage(dialect, message.kind, message.port, message.name, part)
         for piece in pieces
-        if piece.strip()
+        for part in _disarmed(piece)
+        if part.strip()
     ]
 
 
 _WORD = re.compile(r"\S+\s*|\s+")
-_LAST_CHARACTER = re.compile(r"\S\s*\Z")
 
 # No character that anybody reads is longer: the longest emoji families have 35 bytes.
 _LONGEST_CHARACTER = 100
@@ -501,6 +498,14 @@ def _characters(dialect: Dialect, word: str) -> list[str]:
             [character] if _size(dialect, character) <= _LONGEST_CHARACTER else list(character)
         )
     ]
+
+
+def _disarmed(piece: str) -> tuple[str, ...]:
+    # Alone, a control text acts. Without its last character it is none; nor is that character.
+    if kind_of(piece) is Kind.MESSAGE:
+        return (piece,)
+    cut = len(piece.rstrip()) - 1
+    return piece[:cut], piece[cut:]
 
 
 def _size(dialect: Dialect, text: str) -> int:

@@ -18,6 +18,8 @@ _ZERO_WIDTH_JOINER = "\u200d"
 _JOINERS = _ZERO_WIDTH_NON_JOINER + _ZERO_WIDTH_JOINER
 _EMOJI_VARIATION = "\ufe0f"
 _VARIATIONS = "\ufe0e" + _EMOJI_VARIATION
+_KEYCAP = "\u20e3"
+_KEYCAP_BASES = frozenset("0123456789#*")
 _FIRST_BEYOND_LATIN = 0x300
 
 # Drawn as nothing although their category (letter, mark, symbol or unassigned) says otherwise: the
@@ -61,15 +63,18 @@ def safe_text(text: str, *, keep_newlines: bool = False) -> str:
     marks = 0
     for index, character in enumerate(text):
         category = unicodedata.category(character)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
+        after = text[index + 1 : index + 2]
+        # A joiner does not end a stack of marks: some scripts have it inside one.
+        if character not in _JOINERS:
+            marks = marks + 1 if category in ("Mn", "Me") else 0
         if character == "\n" and keep_newlines:
             shown.append(character)
         elif character == "\t":
             shown.append("    ")
         elif marks <= _MOST_MARKS and (
             not _is_hidden(character, category)
-            or (character in _JOINERS and _joins(before, text[index + 1 : index + 2]))
-            or (character in _VARIATIONS and _varies(before))
+            or (character in _JOINERS and marks < _MOST_MARKS and _joins(before, after))
+            or (character in _VARIATIONS and _varies(before, after))
         ):
             shown.append(character)
         else:
@@ -100,7 +105,9 @@ def _takes_joiner(character: str) -> bool:
     return category != "Zs" and not _is_hidden(character, category)
 
 
-def _varies(before: str) -> bool:
-    # The bases of Unicode's emoji-variation-sequences.txt are symbols, the keycap digits, and a few
-    # punctuation marks.
-    return before != "" and unicodedata.category(before) in ("So", "Sm", "Po", "Pd", "Nd", "Sk")
+def _varies(before: str, after: str) -> bool:
+    # The bases of Unicode's emoji-variation-sequences.txt are symbols, a few punctuation marks, and
+    # for keycaps digits: without a keycap a digit looks the same with and without a variation.
+    if before.isascii():
+        return before in _KEYCAP_BASES and after == _KEYCAP
+    return unicodedata.category(before) in ("So", "Sm", "Po", "Pd", "Nd", "Sk")

@@ -1,0 +1,248 @@
+"""
+What hypothesis draws from, named by the domain; and how long it searches.
+
+By default every run tries the same examples, so that a change is the only reason for a test to
+fail. ``HYPOTHESIS_PROFILE=search`` looks for new ones, and for longer.
+"""
+
+import os
+from datetime import datetime
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from twistedchat.core.addresses import Address
+from twistedchat.core.classic import Dialect, Kind, kind_of
+from twistedchat.core.safetext import safe_text
+
+__all__ = [
+    "CONNECT_TEXTS",
+    "EXIT_TEXTS",
+    "addresses",
+    "any_texts",
+    "cut_prone_texts",
+    "dialects",
+    "ip_hosts",
+    "moments",
+    "peer_names",
+    "ports",
+    "saying_texts",
+    "socket_bytes",
+    "team_names",
+    "typed_lines",
+    "writings",
+]
+
+# No deadlines and no complaints about speed: a busy machine is no defect.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    max_examples=200,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "search", settings.get_profile("steady"), derandomize=False, max_examples=5000
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+CONNECT_TEXTS = (
+    "connection message",
+    "manual connection message",
+    "connect",
+    "connecting",
+    "connected",
+    "connect_request",
+    "connect_accepted",
+    "connect_ack",
+    "connection_request",
+    "connection request",
+    "connection established",
+    "handshake",
+)
+EXIT_TEXTS = ("exit", "quit", "disconnect", "disconnect_ack", "[peer_quit]")
+
+# Of each kind of trouble some: ends of lines, escapes, marks, joiners, variations, directions,
+# invisible ones, halves of pairs, flags, jamos, and what the dialects give a meaning to.
+_TRAPS = (
+    "\x00\t\n\x0b\r\x1b\x7f\x85\xa0\xad\u0300\u0301\u034f\u0489\u064b\u094d\u0dca\u115f"
+    "\u180b\u200b\u200c\u200d\u200e\u2028\u2029\u202e\u2066\u2069\u20dd\u20e3\u2800\u3000\u3164"
+    "\ud800\udfff\ufe00\ufe0e\ufe0f\ufeff\ufff9\uffff\U000e0001\U000e0100"
+    "\U0001f468\U0001f469\U0001f3fd\U0001f1e9\U0001f1ea\u2764\u1100\u1161"
+    'aZ09#* |<>@[]{}":\\_.,;%\u00e9\u0130\u00df\u0645\u0646\u0915\u0937\u4e2d'
+)
+_SCRIPTS = (
+    "hello",
+    "na\u00efve",
+    "cafe\u0301",
+    "\u4f60\u597d",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "\u0915\u094d\u200d\u0937\u093f",
+    "\u043f\u0440\u0438\u0432\u0435\u0442",
+    "\ud55c\uad6d\uc5b4",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+    "\U0001f44b\U0001f3fd",
+    "\U0001f1e9\U0001f1ea",
+    "1\ufe0f\u20e3",
+)
+
+
+def ports() -> st.SearchStrategy[int]:
+    """
+    What a peer can listen on.
+    """
+    return st.integers(1, 65535)
+
+
+def dialects() -> st.SearchStrategy[Dialect]:
+    """
+    Every form there is.
+    """
+    return st.sampled_from(Dialect)
+
+
+def moments() -> st.SearchStrategy[datetime]:
+    """
+    Times at which a message can be written.
+    """
+    return st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1))
+
+
+def ip_hosts() -> st.SearchStrategy[str]:
+    """
+    Addresses of single hosts in their canonical form: IPv4, IPv6, and IPv6 of one link.
+    """
+    scoped = st.builds(
+        "fe80::{:x}%{}".format,
+        st.integers(1, 0xFFFF),
+        st.sampled_from(["eth0", "1", "br-4a5b6c7d8e9f"]),
+    )
+    addresses = st.ip_addresses().filter(
+        lambda address: not (address.is_unspecified or address.is_multicast)
+    )
+    hosts = addresses.map(lambda address: str(getattr(address, "ipv4_mapped", None) or address))
+    return hosts.filter(lambda host: host not in ("0.0.0.0", "255.255.255.255")) | scoped
+
+
+def addresses() -> st.SearchStrategy[Address]:
+    """
+    Where a peer can be dialled, as a node writes it.
+    """
+    names = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,5})?(\.[a-z]{2,6}){0,2}", fullmatch=True)
+    return st.builds(Address, ip_hosts() | names, ports())
+
+
+def any_texts(max_size: int = 60) -> st.SearchStrategy[str]:
+    """
+    Everything that a string can hold, lone surrogates included, with a liking for trouble.
+    """
+    return st.text(st.sampled_from(_TRAPS) | st.characters(codec=None), max_size=max_size)
+
+
+def peer_names() -> st.SearchStrategy[str]:
+    """
+    What a peer may call itself, and what is kept of it.
+    """
+    return any_texts(64).map(str.strip).filter(bool)
+
+
+def team_names() -> st.SearchStrategy[str]:
+    """
+    What a node accepts as its own name: it can be shown as it is.
+    """
+    return peer_names().map(safe_text).map(lambda name: name[:64].strip()).filter(bool)
+
+
+def saying_texts() -> st.SearchStrategy[str]:
+    """
+    Texts that are not empty, of all three kinds, as they are once they stand in UTF-8.
+    """
+    control_texts = st.sampled_from(CONNECT_TEXTS + EXIT_TEXTS)
+    return (
+        (any_texts() | writings() | control_texts | control_texts.map(str.upper))
+        .map(lambda text: text.encode("utf-8", "replace").decode().strip())
+        .filter(bool)
+    )
+
+
+def writings() -> st.SearchStrategy[str]:
+    """
+    What people write: words of many scripts, up to a few thousand bytes, and words without a space.
+    """
+    words = st.lists(st.sampled_from(_SCRIPTS), min_size=1, max_size=12)
+    return st.builds(
+        lambda words, space, times: space.join(words * times),
+        words,
+        st.sampled_from(["", " ", "  ", "\n", ", "]),
+        st.integers(1, 60),
+    )
+
+
+def cut_prone_texts() -> st.SearchStrategy[str]:
+    """
+    Messages that are cut where it hurts: control texts, blanks and words about as long as a piece.
+    """
+    lengths = st.integers(1, 12) | st.integers(850, 1010) | st.integers(1900, 2010)
+    parts = st.one_of(
+        st.sampled_from(CONNECT_TEXTS + EXIT_TEXTS),
+        lengths.map(lambda length: " " * length),
+        lengths.map(lambda length: "x" * length),
+        st.builds(lambda character, times: character * times, st.sampled_from(_TRAPS), lengths),
+    )
+    return (
+        st.lists(parts, min_size=2, max_size=8)
+        .map("".join)
+        .map(str.strip)
+        .filter(lambda text: bool(text) and kind_of(text) is Kind.MESSAGE)
+    )
+
+
+def socket_bytes(examples: list[bytes]) -> st.SearchStrategy[bytes]:
+    """
+    What a connection can bring: anything, and messages with parts replaced, lost and doubled.
+
+    Args:
+        examples: Messages to bend.
+    """
+    example = st.sampled_from(examples)
+    cut = st.integers(0, 120)
+    bent = st.builds(
+        lambda one, other, start, end, between: one[:start] + between + other[end:],
+        example,
+        example,
+        cut,
+        cut,
+        st.binary(max_size=8) | any_texts(8).map(lambda text: text.encode("utf-8", "replace")),
+    )
+    return st.binary(max_size=200) | bent | st.lists(bent, max_size=4).map(b"".join)
+
+
+def typed_lines() -> st.SearchStrategy[str]:
+    """
+    What a person may type, with a liking for what the menu understands.
+    """
+    understood = st.sampled_from(
+        [
+            *(
+                "",
+                "0",
+                "1",
+                "2",
+                "3",
+                "a",
+                "A",
+                "b",
+                "c",
+                "C",
+                "h",
+                "M",
+                "r",
+                "1 ",
+                "6101",
+                "65536",
+            ),
+            *("10.0.0.7", "10.0.0.7:6101", "::1", "[::1]:6101", "lab-3", "lab-3:6101", "999.1.1.1"),
+            *("Quokka", "quokka", "Panda", "hello", "exit", "connect"),
+        ]
+    )
+    return understood | understood | any_texts()

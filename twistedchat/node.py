@@ -13,8 +13,7 @@ from datetime import datetime
 
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock
-from twisted.internet.defer import TimeoutError as DeferredTimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredLock
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
 from typing_extensions import override
@@ -138,7 +137,7 @@ class Node(MultiService):
         Send a text: see `INode`.
         """
         return self._send(
-            recipient, lambda dialect: text_message(dialect, self.port, self.team, text)
+            recipient, lambda dialect: text_message(dialect, self.port, self.team, text), text
         )
 
     def connect(self, address: Address, *, manual: bool) -> Deferred[Sent]:
@@ -190,8 +189,8 @@ class Node(MultiService):
                     PlainTextReceived(sender, peer.name, message.dialect, message.text, now)
                 )
 
-    def _send(self, recipient: Address, compose: Compose) -> Deferred[Sent]:
-        sending = Deferred.fromCoroutine(self._send_in_turn(recipient, compose))
+    def _send(self, recipient: Address, compose: Compose, typed: str = "") -> Deferred[Sent]:
+        sending = Deferred.fromCoroutine(self._send_in_turn(recipient, compose, typed))
         self._under_way.add(sending)
 
         def done(result: Sent) -> Sent:
@@ -200,13 +199,22 @@ class Node(MultiService):
 
         return sending.addBoth(done)
 
-    async def _send_in_turn(self, recipient: Address, compose: Compose) -> Sent:
-        if len(self._under_way) >= MOST_WAITING:
-            raise TooMuchToSend(
-                f"{MOST_WAITING} texts are waiting to be sent already: wait for some of them."
-            )
-        async with self._turn(recipient):
-            return await self._send_now(recipient, compose)
+    async def _send_in_turn(self, recipient: Address, compose: Compose, typed: str) -> Sent:
+        try:
+            if len(self._under_way) >= MOST_WAITING:
+                raise TooMuchToSend(
+                    f"{MOST_WAITING} texts are waiting to be sent already: wait for some of them."
+                )
+            async with self._turn(recipient):
+                return await self._send_now(recipient, compose)
+        except CancelledError as error:
+            ended = NotSent("The chat ended before it could be sent.")
+            ended.unsent = typed
+            raise ended from error
+        except NotSent as error:
+            # What failed before its first piece is left as a whole.
+            error.unsent = (error.unsent or typed) if typed else ""
+            raise
 
     @asynccontextmanager
     async def _turn(self, recipient: Address) -> AsyncIterator[None]:
@@ -216,8 +224,9 @@ class Node(MultiService):
         try:
             yield
         finally:
+            # This may run the next one to its end, and that may have let go of the lock already.
             lock.release()
-            if not lock.locked and not lock.waiting:
+            if not lock.locked and self._turns.get(recipient) is lock:
                 del self._turns[recipient]
 
     async def _send_now(self, recipient: Address, compose: Compose) -> Sent:
@@ -249,11 +258,11 @@ class Node(MultiService):
             except NotSent as error:
                 error.unsent = "".join(left.text for left in pieces[number:])
                 raise
-        if message.kind is Kind.EXIT:
-            self.registry.remove(taken_by)
-        else:
-            connects = message.kind is Kind.CONNECT
-            self.registry.sent(taken_by, messages=len(pieces), connects=connects)
+            if message.kind is Kind.EXIT:
+                self.registry.remove(taken_by)
+            else:
+                connects = message.kind is Kind.CONNECT
+                self.registry.sent(taken_by, messages=1, connects=connects)
         return Sent(taken_by, message.kind, len(pieces))
 
     async def _say_exit(self) -> None:
@@ -264,14 +273,13 @@ class Node(MultiService):
             self._send(
                 peer.address, lambda dialect: exit_message(dialect, self.port, self.team)
             ).addErrback(lambda failure: failure.trap(NotSent) and None)
-        everything = DeferredList(list(self._under_way))
-        try:
-            await everything.addTimeout(LONGEST_GOODBYE, self._clock)
-        except DeferredTimeoutError:
-            for sending in list(self._under_way):
-                sending.cancel()
+        # When the time is up, the list cancels what is still in it.
+        await DeferredList(list(self._under_way)).addTimeout(LONGEST_GOODBYE, self._clock)
 
     async def _stop(self) -> None:
         await self.leave()
+        # What somebody began to send after that.
+        for sending in list(self._under_way):
+            sending.cancel()
         await DeferredList([MultiService.stopService(self)])
         self._doorman.close()

@@ -4,8 +4,8 @@ Dialling: one message, one connection, and what can go wrong on the way in words
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
-from errno import EACCES, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, EPERM
 from os import strerror
 from socket import AI_ADDRCONFIG, SOCK_STREAM, gaierror, getaddrinfo
 
@@ -14,9 +14,11 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
+    TCPTimedOutError,
     TimeoutError,
 )
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, IStreamClientEndpoint
@@ -101,12 +103,18 @@ class Dialler:
             NotSent: Nobody did; each kind of reason is a class of its own.
         """
         delivery = Delivery(write)
-        async with self._lines:
-            try:
+        try:
+            async with self._lines:
                 await self._endpoint(recipient).connect(PeerFactory(self._doorman, delivery))
                 return await delivery.taken
-            except (ConnectError, ConnectionLost, DNSLookupError, CancelledError) as error:
-                raise _in_words(recipient, error) from error
+        except (
+            ConnectError,
+            ConnectionLost,
+            DNSLookupError,
+            CancelledError,
+            ConnectingCancelledError,
+        ) as error:
+            raise _in_words(recipient, error) from error
 
     def _endpoint(self, recipient: Address) -> IStreamClientEndpoint:
         host, port = recipient.host, recipient.port
@@ -136,7 +144,16 @@ def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
-_UNREACHABLE = frozenset({EACCES, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH, EPERM})
+_UNREACHABLE = frozenset(
+    {
+        errno.EACCES,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EPERM,
+    }
+)
 
 
 def _in_words(recipient: Address, error: Exception) -> NotSent:
@@ -145,14 +162,15 @@ def _in_words(recipient: Address, error: Exception) -> NotSent:
             return PeerRefused(
                 f"Refused: nobody listens on {recipient}. Is the program there running?"
             )
-        case TimeoutError():
+        case TimeoutError() | TCPTimedOutError():
             return NoAnswer(
                 f"Timed out: {recipient.host} did not answer within {DIAL_TIMEOUT:.0f} seconds. "
                 "Is the address right, and the machine on?"
             )
         case DNSLookupError():
             return HostNotFound(f"Unknown host: no address is known for {recipient.host}.")
-        case ConnectionLost():
+        # The latter where the reset is faster than our first look at the connection.
+        case ConnectionLost() | ConnectError(osError=errno.ECONNRESET):
             return ConnectionReset(
                 f"Reset: {recipient} broke the connection off, and may not have read it."
             )
@@ -161,7 +179,7 @@ def _in_words(recipient: Address, error: Exception) -> NotSent:
                 f"Unreachable: there is no way to {recipient.host} from here "
                 f"({strerror(code).lower()})."
             )
-        case CancelledError():
+        case CancelledError() | ConnectingCancelledError():
             return NotSent("The chat ended before it could be sent.")
         case _:
             return NotSent(f"The connection to {recipient} failed: {error}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+from errno import EACCES, EADDRINUSE
 
 from twistedchat.core.errors import ConfigError
 from twistedchat.peers.doorman import MOST_CONNECTIONS
@@ -47,11 +48,18 @@ def open_port(interface: str | None, port: int) -> socket.socket:
         return socket.create_server((interface or "", port), family=family, backlog=BACKLOG)
     except OSError as error:
         where = f"port {port}" if interface is None else f"port {port} of {interface}"
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise ConfigError(
-            f"Cannot listen on {where}: {reason}. "
-            "End the program that has it, or choose another with --port."
-        ) from error
+        raise ConfigError(f"Cannot listen on {where}: {_in_words(error)}") from error
+
+
+def _in_words(error: OSError) -> str:
+    code = error.errno or 0
+    # A resolver's numbers, which are negative, are not the system's.
+    reason = os.strerror(code).lower() if code > 0 else "no such address"
+    if code == EADDRINUSE:
+        return f"{reason}. End the program that has it, or choose another with --port."
+    if code == EACCES:
+        return f"{reason}. Choose a port above 1023 with --port."
+    return f"{reason}. Give --interface an address that this machine has, or leave it out."
 
 
 def raise_file_limit() -> None:

@@ -56,7 +56,10 @@ class PeerRegistry(Service):
         Args:
             event: What happened.
         """
-        for observer in list(self._observers.values()):
+        for key, observer in list(self._observers.items()):
+            # One that is told may end what another wanted.
+            if key not in self._observers:
+                continue
             with self._log.failuresHandled("while telling an observer of a peer:"):
                 observer(event)
 

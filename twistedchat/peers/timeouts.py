@@ -59,14 +59,19 @@ class TimeoutQueue(Generic[T]):
         """
         self._deadlines.pop(thing, None)
 
-    def stop(self) -> None:
+    def stop(self) -> list[T]:
         """
         Wait for nothing any more.
+
+        Returns:
+            What had been waited for.
         """
+        left = list(self._deadlines)
         self._deadlines.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        return left
 
     def _look(self) -> None:
         self._timer = None

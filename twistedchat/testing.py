@@ -1,0 +1,923 @@
+"""
+A kit for tests, ours and those of plug-ins.
+
+It has fakes of what stands between the parts of a node, and real nodes that talk to each other in
+memory. No sockets, no threads, no waiting: time is what a test says it is. ::
+
+    with two_nodes() as pair:
+        pair.ours.send_text(pair.their_address, "hello")
+        pair.network.settle()
+        assert pair.their_events[-1].text == "hello"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    TimeoutError,
+)
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    ITCPTransport,
+)
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from twistedchat.core.addresses import Address
+from twistedchat.core.classic import Dialect, Kind, kind_of
+from twistedchat.core.errors import NotSent
+from twistedchat.core.events import Event, Sent
+from twistedchat.core.roster import PeerList, Roster
+from twistedchat.core.wording import Line
+from twistedchat.faces.screens import IOperator, IScreen
+from twistedchat.interfaces import INode
+from twistedchat.node import LONGEST_GOODBYE, Node
+
+__all__ = [
+    "LOOPBACK",
+    "OUTSIDE",
+    "FakeNode",
+    "MemoryDial",
+    "MemoryNetwork",
+    "MemoryTransport",
+    "RecordingOperator",
+    "RecordingScreen",
+    "Sending",
+    "TwoNodes",
+    "make_node",
+    "two_nodes",
+]
+
+# Where nodes on a `MemoryNetwork` are, and where everybody else calls from (RFC 5737 section 3).
+LOOPBACK = "127.0.0.1"
+OUTSIDE = "192.0.2.7"
+
+# Rounds of carrying bytes after which they are taken to go on for ever. A message needs two.
+MOST_ROUNDS = 10_000
+
+# The first port of those that a system gives to outgoing connections (RFC 6335 section 6).
+FIRST_EPHEMERAL_PORT = 49152
+
+
+# --- what stands between the parts of a node --------------------------------------------------
+
+
+@implementer(IScreen)
+class RecordingScreen:
+    """
+    A screen that remembers what it was told.
+
+    Attributes:
+        lines: What was drawn, as bare text.
+        styled: The same with its styles.
+        prompts: Every question, in order; repeated ones too.
+        words: What may be completed.
+        is_paused: Whether no typed line may be handed over.
+        closed: Fires when the screen has been closed; ``None`` before that is asked for.
+        closes_at_once: Whether it fires by itself.
+    """
+
+    def __init__(self, *, closes_at_once: bool = True) -> None:
+        self.styled: list[Line] = []
+        self.prompts: list[str] = []
+        self.words: list[str] = []
+        self.is_paused = False
+        self.closed: Deferred[None] | None = None
+        self.closes_at_once = closes_at_once
+
+    @property
+    def lines(self) -> list[str]:
+        """
+        What was drawn, as bare text.
+        """
+        return ["".join(text for _, text in line) for line in self.styled]
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """
+        Draw lines: see `IScreen`.
+        """
+        self.styled.extend(lines)
+
+    def ask(self, prompt: str) -> None:
+        """
+        Say what the next line answers: see `IScreen`.
+        """
+        self.prompts.append(prompt)
+
+    def offer(self, words: Sequence[str]) -> None:
+        """
+        Tell which words may be completed: see `IScreen`.
+        """
+        self.words = list(words)
+
+    def pause(self) -> None:
+        """
+        Hand over no typed line: see `IScreen`.
+        """
+        self.is_paused = True
+
+    def resume(self) -> None:
+        """
+        Hand over typed lines again: see `IScreen`.
+        """
+        self.is_paused = False
+
+    def close(self) -> Deferred[None]:
+        """
+        Close: see `IScreen`.
+        """
+        self.closed = succeed(None) if self.closes_at_once else Deferred()
+        return self.closed
+
+
+@implementer(IOperator)
+class RecordingOperator:
+    """
+    Somebody who answers nothing, and remembers what a screen handed over.
+
+    Attributes:
+        typed: The lines that were typed.
+        too_long: The sizes of those that were too long.
+        inputs_ended: How many times the input ended.
+        outputs_lost: How many times the output was lost.
+    """
+
+    def __init__(self) -> None:
+        self.typed: list[str] = []
+        self.too_long: list[int] = []
+        self.inputs_ended = 0
+        self.outputs_lost = 0
+
+    def line_typed(self, line: str) -> None:
+        """
+        A line was typed: see `IOperator`.
+        """
+        self.typed.append(line)
+
+    def line_too_long(self, size: int) -> None:
+        """
+        A line was too long: see `IOperator`.
+        """
+        self.too_long.append(size)
+
+    def input_ended(self) -> None:
+        """
+        Nothing more will be typed: see `IOperator`.
+        """
+        self.inputs_ended += 1
+
+    def output_lost(self) -> None:
+        """
+        Nothing more can be shown: see `IOperator`.
+        """
+        self.outputs_lost += 1
+
+
+@dataclass(slots=True, eq=False)
+class Sending:
+    """
+    Something that a `FakeNode` was asked to send.
+
+    Attributes:
+        recipient: Where to.
+        text: The text; ``None`` for a connect text.
+        is_manual: Whether a person chose the address of a connect text.
+        result: What the asker waits for.
+    """
+
+    recipient: Address
+    text: str | None
+    is_manual: bool
+    result: Deferred[Sent] = field(default_factory=Deferred)
+
+    def take(self, pieces: int = 1) -> None:
+        """
+        Take it, as the other side would.
+
+        Args:
+            pieces: In how many messages it came.
+        """
+        kind = Kind.CONNECT if self.text is None else kind_of(self.text)
+        self.result.callback(Sent(self.recipient, kind, pieces))
+
+    def refuse(self, error: NotSent) -> None:
+        """
+        Do not take it.
+
+        Args:
+            error: Why.
+        """
+        self.result.errback(error)
+
+
+@implementer(INode)
+class FakeNode:
+    """
+    A node without a network, for tests of faces: it does what the test says.
+
+    Args:
+        team: Our team name.
+        port: Our port.
+
+    Attributes:
+        roster: Who is there; to be filled by the test.
+        sendings: What it was asked to send, each to be taken or refused by the test.
+        look_ups: The names it was asked for, each with what the asker waits for.
+        leavings: What those wait for who asked it to say exit.
+    """
+
+    def __init__(self, team: str = "ours", port: int = 7070) -> None:
+        self.team = team
+        self.port = port
+        self.roster = Roster()
+        self.sendings: list[Sending] = []
+        self.look_ups: list[tuple[str, Deferred[bool]]] = []
+        self.leavings: list[Deferred[None]] = []
+        self._observers: list[Callable[[Event], None]] = []
+
+    @property
+    def peers(self) -> PeerList:
+        """
+        Who is there.
+        """
+        return self.roster
+
+    @property
+    def observers(self) -> int:
+        """
+        How many are told of what happens.
+        """
+        return len(self._observers)
+
+    def happen(self, event: Event) -> None:
+        """
+        Tell everybody of an event.
+
+        Args:
+            event: What happened.
+        """
+        for observer in list(self._observers):
+            observer(event)
+
+    def subscribe(self, observer: Callable[[Event], None]) -> Callable[[], None]:
+        """
+        Be told of everything that happens: see `INode`.
+        """
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def look_up(self, host: str) -> Deferred[bool]:
+        """
+        Find out whether a host name leads to any address: see `INode`.
+        """
+        found: Deferred[bool] = Deferred()
+        self.look_ups.append((host, found))
+        return found
+
+    def send_text(self, recipient: Address, text: str) -> Deferred[Sent]:
+        """
+        Send a text: see `INode`.
+        """
+        return self._send(Sending(recipient, text, False))
+
+    def connect(self, address: Address, *, manual: bool) -> Deferred[Sent]:
+        """
+        Send a connect text: see `INode`.
+        """
+        return self._send(Sending(address, None, manual))
+
+    def leave(self) -> Deferred[None]:
+        """
+        Say exit to every peer: see `INode`.
+        """
+        left: Deferred[None] = Deferred()
+        self.leavings.append(left)
+        return left
+
+    def _send(self, sending: Sending) -> Deferred[Sent]:
+        self.sendings.append(sending)
+        return sending.result
+
+
+# --- a network in memory ----------------------------------------------------------------------
+
+
+@implementer(ITCPTransport)
+class MemoryTransport:
+    """
+    One end of a connection in memory.
+
+    It does nothing by itself: a `MemoryNetwork`, or the test, carries what was written, and tells
+    the protocol when the connection is lost.
+
+    Args:
+        protocol: Whose end it is.
+        host: Our address.
+        peer: The other side's address.
+
+    Attributes:
+        written: What was written, each write apart.
+        is_half_closed: Whether nothing more will be written.
+        is_closing: Whether the protocol has closed the connection.
+        is_aborted: Whether it has broken it off.
+        is_lost: Whether the protocol was told that the connection is lost.
+    """
+
+    def __init__(
+        self,
+        protocol: IProtocol,
+        host: IPv4Address | IPv6Address,
+        peer: IPv4Address | IPv6Address,
+    ) -> None:
+        self.protocol = protocol
+        self.written: list[bytes] = []
+        self.is_half_closed = False
+        self.is_closing = False
+        self.is_aborted = False
+        self.is_lost = False
+        self._host = host
+        self._peer = peer
+        self._carried = 0
+        self._has_read_all = False
+
+    def write(self, data: bytes) -> None:
+        """
+        Write bytes, which are dropped after a close as a real transport does.
+        """
+        if not (self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost):
+            self.written.append(data)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        Write bytes as one.
+        """
+        self.write(b"".join(iovec))
+
+    def loseWriteConnection(self) -> None:  # noqa: N802
+        """
+        Close for writing only.
+        """
+        self.is_half_closed = True
+
+    def loseConnection(self) -> None:  # noqa: N802
+        """
+        Close once everything has been written.
+        """
+        self.is_closing = True
+
+    def abortConnection(self) -> None:  # noqa: N802
+        """
+        Break the connection off.
+        """
+        self.is_aborted = True
+
+    def getPeer(self) -> IPv4Address | IPv6Address:  # noqa: N802
+        """
+        The other side's address.
+        """
+        return self._peer
+
+    def getHost(self) -> IPv4Address | IPv6Address:  # noqa: N802
+        """
+        Our address.
+        """
+        return self._host
+
+    def getTcpNoDelay(self) -> bool:  # noqa: N802
+        """
+        Whether small packets are sent at once, which means nothing here.
+        """
+        return False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
+        """
+        Do nothing.
+        """
+
+    def getTcpKeepAlive(self) -> bool:  # noqa: N802
+        """
+        Whether a silent connection is probed, which means nothing here.
+        """
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
+        """
+        Do nothing.
+        """
+
+    def lose(self, error: Exception | None = None) -> None:
+        """
+        Tell the protocol that the connection is lost, unless it knows.
+
+        Args:
+            error: Why; `ConnectionDone` where there is none.
+        """
+        if not self.is_lost:
+            self.is_lost = True
+            self.protocol.connectionLost(Failure(error or ConnectionDone()))
+
+    def carry_to(self, other: MemoryTransport) -> bool:
+        """
+        Hand to the other end what was written, and then that there is no more.
+
+        Args:
+            other: The other end.
+
+        Returns:
+            Whether there was anything to do.
+        """
+        if self.is_aborted and not self.is_lost:
+            self.lose(ConnectionAborted())
+            other.lose(ConnectionLost())
+            return True
+        data = b"".join(self.written[self._carried :])
+        self._carried = len(self.written)
+        if data and not (other.is_lost or other.is_closing or other.is_aborted):
+            other.protocol.dataReceived(data)
+            return True
+        if not (self.is_half_closed or self.is_closing or self.is_lost):
+            return False
+        has_moved = other._read_all(is_over=self.is_closing or self.is_lost)
+        if self.is_closing and not self.is_lost:
+            self.lose()
+            return True
+        return has_moved
+
+    def _read_all(self, *, is_over: bool) -> bool:
+        if self.is_lost:
+            return False
+        if is_over or not IHalfCloseableProtocol.providedBy(self.protocol):
+            self.lose()
+            return True
+        has_news = not self._has_read_all
+        if has_news:
+            self._has_read_all = True
+            IHalfCloseableProtocol(self.protocol).readConnectionLost()
+        return has_news
+
+
+@implementer(IConnector)
+class MemoryDial:
+    """
+    A connection that somebody wants to make.
+
+    Attributes:
+        address: Where to.
+        factory: Makes the protocol, or is told why there is no connection.
+        timer: What gives up, where nobody answers.
+    """
+
+    def __init__(self, network: MemoryNetwork, address: Address, factory: ClientFactory) -> None:
+        self.address = address
+        self.factory = factory
+        self.timer: IDelayedCall | None = None
+        self._network = network
+
+    def fail(self, error: Exception) -> None:
+        """
+        Let it come to nothing.
+
+        Args:
+            error: Why.
+        """
+        self.stopConnecting()
+        self.factory.clientConnectionFailed(self, Failure(error))
+
+    def connect(self) -> None:
+        """
+        Do nothing: no dial here is made twice.
+        """
+
+    def disconnect(self) -> None:
+        """
+        Stop trying.
+        """
+        self.stopConnecting()
+
+    def stopConnecting(self) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        Stop trying.
+        """
+        self._network.forget_dial(self)
+
+    def getDestination(self) -> IAddress:  # noqa: N802
+        """
+        Where it leads.
+        """
+        return _socket_address(self.address.host, self.address.port)
+
+
+@implementer(IListeningPort)
+class _Port:
+    """
+    A port that somebody listens on.
+    """
+
+    def __init__(self, ports: dict[Address, IProtocolFactory], address: Address) -> None:
+        self._ports = ports
+        self._address = address
+
+    def startListening(self) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        Do nothing: it listens already.
+        """
+
+    def stopListening(self) -> None:  # noqa: N802
+        """
+        Listen no longer.
+        """
+        self._ports.pop(self._address, None)
+
+    def getHost(self) -> IAddress:  # noqa: N802
+        """
+        Where it listens.
+        """
+        return _socket_address(self._address.host, self._address.port)
+
+
+class _ClassicListener(Protocol):
+    """
+    What a classic program does with a connection: read to the end, answer nothing.
+    """
+
+    def __init__(self, heard: list[bytes]) -> None:
+        self._heard = heard
+        self._data = b""
+
+    @override
+    def dataReceived(self, data: bytes) -> None:
+        self._data += data
+
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._heard.append(self._data)
+
+
+@implementer(IHalfCloseableProtocol)
+class _NeverClosing(_ClassicListener):
+    """
+    A classic program that leaves it to the other side to close.
+    """
+
+    def readConnectionLost(self) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        Do nothing about the end of what comes.
+        """
+
+    def writeConnectionLost(self) -> None:  # noqa: N802
+        """
+        Do nothing: nothing was written.
+        """
+
+
+class _ClassicFactory(Factory):
+    """
+    Makes what a classic program answers connections with.
+    """
+
+    noisy = False
+
+    def __init__(self, heard: list[bytes], *, closes: bool) -> None:
+        self._heard = heard
+        self._closes = closes
+
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        return (_ClassicListener if self._closes else _NeverClosing)(self._heard)
+
+
+class MemoryNetwork(MemoryReactorClock):
+    """
+    A reactor whose TCP connections lead to itself, and whose time goes on when a test says so.
+
+    Attributes:
+        silent_hosts: Hosts that never answer: whoever dials them runs into its time-out.
+        dialled: Every address that was dialled, in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent_hosts: set[str] = set()
+        self.dialled: list[Address] = []
+        self._ports: dict[Address, IProtocolFactory] = {}
+        self._dials: list[MemoryDial] = []
+        self._wires: list[tuple[MemoryTransport, MemoryTransport]] = []
+        self._next_port = FIRST_EPHEMERAL_PORT
+
+    @property
+    def is_quiet(self) -> bool:
+        """
+        Whether nobody listens, nobody is connected or connecting, and nobody waits for the time.
+        """
+        return not (self._ports or self._dials or self._wires or self.getDelayedCalls())
+
+    @property
+    def dials(self) -> list[MemoryDial]:
+        """
+        The connections that are being made.
+        """
+        return list(self._dials)
+
+    @property
+    def connections(self) -> list[tuple[MemoryTransport, MemoryTransport]]:
+        """
+        The connections that there are, each as the end that called and the end that was called.
+        """
+        return list(self._wires)
+
+    @override
+    def listenTCP(
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        address = Address(interface or LOOPBACK, port)
+        if address in self._ports:
+            raise CannotListenError(interface, port, OSError("Address already in use"))
+        self._ports[address] = factory
+        return _Port(self._ports, address)
+
+    @override
+    def connectTCP(
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = 30,
+        bindAddress: object = None,
+    ) -> IConnector:
+        dial = MemoryDial(self, Address(host, port), factory)
+        self.dialled.append(dial.address)
+        self._dials.append(dial)
+        if host in self.silent_hosts:
+            dial.timer = self.callLater(timeout, dial.fail, TimeoutError())
+        factory.startedConnecting(dial)
+        return dial
+
+    def forget_dial(self, dial: MemoryDial) -> None:
+        """
+        Forget a connection that was to be made.
+        """
+        if dial in self._dials:
+            self._dials.remove(dial)
+        if dial.timer is not None and dial.timer.active():
+            dial.timer.cancel()
+
+    def settle(self) -> None:
+        """
+        Make connections and carry bytes until nothing moves; no time goes by.
+
+        Raises:
+            AssertionError: It would go on for ever.
+        """
+        for _ in range(MOST_ROUNDS):
+            if not self._move():
+                return
+        raise AssertionError(f"after {MOST_ROUNDS} rounds there is still something to carry")
+
+    def settle_until(self, is_done: Callable[[], bool], at_most: float = 60.0) -> None:
+        """
+        Make connections, carry bytes and let time go by until something is so.
+
+        Args:
+            is_done: Tells whether it is.
+            at_most: How many seconds may go by.
+
+        Raises:
+            AssertionError: It did not become so in time, or nothing is left that could make it so.
+        """
+        deadline = self.seconds() + at_most
+        self.settle()
+        while not is_done():
+            calls = self.getDelayedCalls()
+            if not calls or calls[0].getTime() > deadline:
+                raise AssertionError(f"it did not happen within {at_most} seconds")
+            self.advance(max(0.0, calls[0].getTime() - self.seconds()))
+            self.settle()
+
+    def call(self, port: int, host: str = OUTSIDE) -> MemoryTransport:
+        """
+        Connect to a port from outside.
+
+        Args:
+            port: A port that somebody listens on.
+            host: The address that the call comes from.
+
+        Returns:
+            The caller's end: write to it, close it, then `settle`.
+
+        Raises:
+            ConnectionRefusedError: Nobody listens there.
+        """
+        caller = Protocol()
+        factory = self._ports.get(Address(LOOPBACK, port))
+        protocol = factory.buildProtocol(_socket_address(host, port)) if factory else None
+        if protocol is None:
+            raise ConnectionRefusedError
+        return self._join(caller, protocol, host, Address(LOOPBACK, port))
+
+    def say(self, port: int, data: bytes, host: str = OUTSIDE) -> None:
+        """
+        Say something from outside, as a classic program does: connect, write once, close.
+
+        Args:
+            port: A port that somebody listens on.
+            data: What to say.
+            host: The address that the call comes from.
+        """
+        end = self.call(port, host)
+        end.write(data)
+        end.loseConnection()
+        self.settle()
+
+    def listen_as(self, address: Address, *, closes: bool = True) -> list[bytes]:
+        """
+        Be a classic program that listens.
+
+        Args:
+            address: Where.
+            closes: Whether it closes a connection when the other side has.
+
+        Returns:
+            A list that grows by what each connection brought, when that is over.
+        """
+        heard: list[bytes] = []
+        self._ports[address] = _ClassicFactory(heard, closes=closes)
+        return heard
+
+    def unlisten(self, address: Address) -> None:
+        """
+        Be that program no longer.
+
+        Args:
+            address: Where it listened.
+        """
+        del self._ports[address]
+
+    def _move(self) -> bool:
+        has_moved = False
+        for dial in self.dials:
+            # Answering one may end another.
+            if dial.timer is None and dial in self._dials:
+                has_moved = True
+                self._answer(dial)
+        for wire in self.connections:
+            ours, theirs = wire
+            has_moved = ours.carry_to(theirs) or has_moved
+            has_moved = theirs.carry_to(ours) or has_moved
+            if ours.is_lost and theirs.is_lost:
+                self._wires.remove(wire)
+        if any(call.getTime() <= self.seconds() for call in self.getDelayedCalls()):
+            has_moved = True
+            self.advance(0)
+        return has_moved
+
+    def _answer(self, dial: MemoryDial) -> None:
+        factory = self._ports.get(dial.address)
+        answering = factory.buildProtocol(dial.getDestination()) if factory else None
+        if answering is None:
+            dial.fail(ConnectionRefusedError())
+            return
+        self.forget_dial(dial)
+        calling = dial.factory.buildProtocol(dial.getDestination())
+        assert calling is not None  # noqa: S101 (an endpoint's factory always makes one)
+        host = dial.address.host
+        ours = host if host == LOOPBACK else "::1" if ":" in host else "192.0.2.1"
+        self._join(calling, answering, ours, dial.address)
+
+    def _join(
+        self, calling: IProtocol, answering: IProtocol, host: str, called: Address
+    ) -> MemoryTransport:
+        self._next_port += 1
+        caller = _socket_address(host, self._next_port)
+        callee = _socket_address(called.host, called.port)
+        ours = MemoryTransport(calling, caller, callee)
+        theirs = MemoryTransport(answering, callee, caller)
+        self._wires.append((ours, theirs))
+        answering.makeConnection(theirs)
+        calling.makeConnection(ours)
+        return ours
+
+
+def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
+    return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
+
+
+# --- nodes ------------------------------------------------------------------------------------
+
+
+def make_node(
+    network: MemoryNetwork,
+    port: int,
+    team: str,
+    *,
+    dialect: Dialect = Dialect.HEADER,
+    ask: Callable[[str], Deferred[list[str]]] | None = None,
+) -> Node:
+    """
+    Put a real node on a network in memory.
+
+    Args:
+        network: The network.
+        port: Where it will listen; unlike in a real system, on `LOOPBACK` only.
+        team: Its team name.
+        dialect: How it speaks with a peer that was never heard.
+        ask: Looks a host name up; ``None`` finds none.
+
+    Returns:
+        The node, not started yet.
+    """
+    return Node(
+        network,
+        network,
+        TCP4ServerEndpoint(network, port, interface=LOOPBACK),
+        ask or (lambda _: succeed([])),
+        team=team,
+        port=port,
+        dialect=dialect,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TwoNodes:
+    """
+    Two nodes that can reach each other.
+
+    Attributes:
+        network: What they are on.
+        ours: One of them.
+        theirs: The other.
+        our_events: What the first one told, in order.
+        their_events: What the other one told.
+    """
+
+    network: MemoryNetwork
+    ours: Node
+    theirs: Node
+    our_events: list[Event] = field(default_factory=list)
+    their_events: list[Event] = field(default_factory=list)
+
+    @property
+    def our_address(self) -> Address:
+        """
+        Where the first one listens.
+        """
+        return Address(LOOPBACK, self.ours.port)
+
+    @property
+    def their_address(self) -> Address:
+        """
+        Where the other one listens.
+        """
+        return Address(LOOPBACK, self.theirs.port)
+
+
+@contextmanager
+def two_nodes(*, dialect: Dialect = Dialect.HEADER) -> Iterator[TwoNodes]:
+    """
+    Start two real nodes in memory: what one sends goes through the real connections of both.
+
+    Args:
+        dialect: How they speak with a peer that was never heard.
+
+    Yields:
+        The nodes, which listen; ``network.settle()`` makes things happen.
+
+    Raises:
+        AssertionError: At the end, if they do not stop in time, or leave something behind.
+    """
+    network = MemoryNetwork()
+    pair = TwoNodes(
+        network,
+        make_node(network, 7070, "ours", dialect=dialect),
+        make_node(network, 7071, "theirs", dialect=dialect),
+    )
+    pair.ours.subscribe(pair.our_events.append)
+    pair.theirs.subscribe(pair.their_events.append)
+    pair.ours.startService()
+    pair.theirs.startService()
+    yield pair
+    for node in (pair.ours, pair.theirs):
+        stopped = node.stopService()
+        network.settle_until(lambda stopped=stopped: stopped.called, LONGEST_GOODBYE)  # type: ignore[misc]
+    network.settle()
+    if not network.is_quiet:
+        raise AssertionError("the nodes left something behind")

@@ -201,6 +201,18 @@ def _fill_standard_files() -> None:
 _fill_standard_files()
 
 
+def _own(descriptor: int, mode: int) -> int:
+    # The reactor makes its files non-blocking. On a terminal that is shared with the shell and with
+    # every program that it runs meanwhile; they would read errors. So it gets a file of its own.
+    if not os.isatty(descriptor):
+        return descriptor
+    try:
+        return os.open(os.ttyname(descriptor), mode | os.O_NOCTTY)
+    except OSError:
+        # It has no name here, as in some containers.
+        return descriptor
+
+
 class Chat(MultiService):
     """
     Everything that one process runs.
@@ -295,7 +307,12 @@ def makeService(options: Options) -> Chat:
                 terminal.start()
                 return terminal
             screen = LineScreen(operator, reactor)
-            StandardIO(screen, reactor=reactor)
+            # What is typed at a terminal that belongs to another job is not for us.
+            nobody = stdin is Stdin.NOBODY
+            keyboard = os.open(os.devnull, os.O_RDONLY) if nobody else _own(0, os.O_RDONLY)
+            paper = _own(1, os.O_WRONLY)
+            # Its types are those of its other half, which is for Windows.
+            StandardIO(screen, stdin=keyboard, stdout=paper, reactor=reactor)  # type: ignore[call-arg]
             return screen
 
         Console(

@@ -78,11 +78,19 @@ def kind_of_stdin(terminal: str) -> Stdin:
     except OSError:
         return Stdin.NOBODY
     if os.isatty(0):
-        if os.tcgetpgrp(0) != os.getpgrp():
+        if _is_another_jobs():
             return Stdin.NOBODY
         return Stdin.TERMINAL if os.isatty(1) and terminal not in ("", "dumb") else Stdin.LINES
     # What is left of character devices is /dev/null and its like.
     return Stdin.NOBODY if stat.S_ISCHR(mode) else Stdin.LINES
+
+
+def _is_another_jobs() -> bool:
+    try:
+        return os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:
+        # It does not control this process (as after setsid), and so stops nobody.
+        return False
 
 
 @implementer(IOperator)
@@ -152,7 +160,8 @@ class Console(Service):
         """
         A line was typed that is too long to keep.
         """
-        self._perform(self._menu.too_long(size))
+        if not self._is_quitting:
+            self._perform(self._menu.too_long(size))
 
     def input_ended(self) -> None:
         """
@@ -199,7 +208,8 @@ class Console(Service):
             self._screen.resume()
 
     def _looked_up(self, found: bool) -> None:
-        self._perform(self._menu.looked_up(found=found))
+        if not self._is_quitting:
+            self._perform(self._menu.looked_up(found=found))
 
     def _send_text(self, recipient: Address, text: str) -> None:
         def not_sent(failure: Failure) -> None:
@@ -228,8 +238,9 @@ class Console(Service):
             self._pending.discard(shown)
             if not self._is_quitting:
                 self._hold_or_release()
+            return result
 
-        shown.addCallback(done)
+        shown.addBoth(done)
 
     def _quit(self) -> None:
         if self._is_quitting:
@@ -239,7 +250,12 @@ class Console(Service):
         self._screen.pause()
         finished = DeferredList(list(self._pending))
         finished.addCallback(lambda _: self._node.leave())
-        finished.addCallback(lambda _: self._stop())
+        finished.addCallback(lambda _: self._end())
+
+    def _end(self) -> None:
+        # Unless a signal was faster, and everything is being stopped already.
+        if self.running:
+            self._stop()
 
     def _happened(self, event: Event) -> None:
         match event:

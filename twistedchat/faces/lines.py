@@ -177,8 +177,7 @@ class LineScreen(LineReceiver):
             return closed
         self._closed = closed
         self.transport.unregisterProducer()
-        for data in self._unread:
-            self.transport.write(data)
+        self.reader_went_on()
         self.transport.loseConnection()
         return closed.addTimeout(LONGEST_CLOSE, self._clock).addErrback(
             lambda failure: failure.trap(DeferredTimeoutError) and None

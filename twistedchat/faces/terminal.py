@@ -21,19 +21,20 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import InMemoryHistory
-from prompt_toolkit.input import create_input
+from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.output import create_output
-from prompt_toolkit.shortcuts import print_formatted_text
+from prompt_toolkit.output import Output, create_output
+from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from typing_extensions import override
+from wcwidth import iter_graphemes, wcwidth
 from zope.interface import implementer
 
-from twistedchat.core.wording import Line
+from twistedchat.core.wording import Fragment, Line
 from twistedchat.faces.screens import IOperator, IScreen
 
 __all__ = ["LONGEST_CLOSE", "TerminalScreen"]
@@ -48,6 +49,12 @@ MOST_LINES = 10_000
 
 # Seconds for the terminal to be given back when the chat ends.
 LONGEST_CLOSE = 2.0
+
+# Columns before what continues a line.
+INDENT = 6
+
+# Asks for the wide form of the character before it.
+EMOJI_VARIATION = "\ufe0f"
 
 STYLE = Style.from_dict(
     {
@@ -90,12 +97,20 @@ class TerminalScreen:
         operator: Who answers what is typed.
         clock: Tells the time and calls back.
         threads: The reactor, which runs what the terminal's thread hands over.
+        keyboard: Where keys come from; the process's own terminal where there is none.
+        paper: Where lines are drawn, likewise.
     """
 
     _log = Logger()
 
     def __init__(
-        self, operator: IOperator, clock: IReactorTime, threads: IReactorFromThreads
+        self,
+        operator: IOperator,
+        clock: IReactorTime,
+        threads: IReactorFromThreads,
+        *,
+        keyboard: Input | None = None,
+        paper: Output | None = None,
     ) -> None:
         self._operator = operator
         self._clock = clock
@@ -120,8 +135,8 @@ class TerminalScreen:
             completer=self._words,
             complete_while_typing=False,
             history=InMemoryHistory(),
-            input=create_input(sys.__stdin__),
-            output=create_output(sys.__stdout__),
+            input=keyboard or create_input(sys.__stdin__),
+            output=paper or create_output(sys.__stdout__),
             style=STYLE,
             key_bindings=_bindings(),
             # Room for the list of completions; more would push the conversation up at each prompt.
@@ -133,6 +148,10 @@ class TerminalScreen:
         """
         Take the terminal.
         """
+        # In a thread prompt_toolkit looks at the size twice a second, and misses what happens in
+        # the first of these halves after each answer.
+        self._session.app.terminal_size_polling_interval = None
+        signal.signal(signal.SIGWINCH, lambda *_: self._tell(self._resized))
         self._thread.start()
 
     # In the reactor's thread.
@@ -235,11 +254,20 @@ class TerminalScreen:
                 break
             self._answered.clear()
             self._threads.callFromThread(self._typed, line)
-            await self._answered.wait()
+            # Whoever closed it in the moment in which Return was pressed has answered already.
+            if not self._is_ending:
+                await self._answered.wait()
         self._draw()
 
     def _message(self) -> FormattedText:
         return FormattedText([("class:prompt", self._prompt)])
+
+    def _resized(self) -> None:
+        app = self._session.app
+        if app.is_running:
+            app.renderer.erase(leave_alternate_screen=False)
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
     def _redraw_prompt(self) -> None:
         self._session.app.invalidate()
@@ -247,8 +275,9 @@ class TerminalScreen:
     def _end(self) -> None:
         self._is_ending = True
         self._answered.set()
-        if self._session.app.is_running:
-            self._session.app.exit(exception=EOFError())
+        app = self._session.app
+        if app.is_running and not app.is_done:
+            app.exit(exception=EOFError())
 
     def _schedule_redraw(self) -> None:
         if self._next_redraw is None:
@@ -265,15 +294,17 @@ class TerminalScreen:
             lines.insert(0, (("bad", f"({left_out} lines were too many to show)"),))
         if not lines:
             return
+        columns = self._session.output.get_size().columns
         fragments = FormattedText(
             (f"class:{style}" if style else "", text)
             for line in lines
-            for style, text in (*_indented(line), ("", "\n"))
+            for style, text in (*_wrapped(line, columns), ("", "\n"))
         )
         app = self._session.app
         if app.is_running:
-            # Not `run_in_terminal`: that gives the terminal back for a moment, and a key pressed
-            # just then would be echoed into the middle of what is drawn.
+            # Not `run_in_terminal`, nor what uses it, as `shortcuts.print_formatted_text` does: it
+            # gives the terminal back for a moment, and a key pressed just then would be echoed into
+            # the middle of what is drawn, and Control-C would be a signal.
             app.renderer.erase()
             self._print(fragments)
             app.renderer.request_absolute_cursor_position()
@@ -282,9 +313,7 @@ class TerminalScreen:
             self._print(fragments)
 
     def _print(self, fragments: FormattedText) -> None:
-        print_formatted_text(
-            fragments, end="", style=STYLE, output=self._session.output, flush=True
-        )
+        print_formatted_text(self._session.output, fragments, STYLE)
 
 
 def _bindings() -> KeyBindings:
@@ -305,6 +334,32 @@ def _suspend() -> None:
     signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
 
 
-def _indented(line: Line) -> Line:
-    # A line break in a text must not look like the beginning of a line of ours.
-    return tuple((style, text.replace("\n", "\n      ")) for style, text in line)
+def _wrapped(line: Line, columns: int) -> Line:
+    # What follows a line break, or what a terminal would put at the beginning of its next row, must
+    # not look like the beginning of a line of ours: a text can be made as long as a row is wide.
+    indent = "\n" + " " * min(INDENT, columns // 4)
+    if sum(len(text) for _, text in line) <= columns and _is_simple(line):
+        return line
+    wrapped: list[Fragment] = []
+    column = 0
+    for style, text in line:
+        parts: list[str] = []
+        for character in iter_graphemes(text):
+            width = _most_columns(character)
+            if character == "\n" or column + width > columns:
+                parts.append(indent)
+                column = len(indent) - 1
+            if character != "\n":
+                parts.append(character)
+                column += width
+        wrapped.append((style, "".join(parts)))
+    return tuple(wrapped)
+
+
+def _is_simple(line: Line) -> bool:
+    return all(text.isascii() and "\n" not in text for _, text in line)
+
+
+def _most_columns(character: str) -> int:
+    # Terminals differ in what they join; none draws more than all parts one after the other.
+    return sum(2 if code == EMOJI_VARIATION else max(0, wcwidth(code)) for code in character)

@@ -1,0 +1,305 @@
+"""
+End to end: how a node starts, or says in one line why it does not.
+"""
+
+import getpass
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pytest_twisted
+from twisted.internet.threads import deferToThread
+
+from tests.classic_programs import Listener, say_and_wait
+from tests.processes import Node, Program, Stage, TerminalNode, ended, free_port, twistd
+
+
+@pytest_twisted.async_yield_fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """
+    Where this test's processes run.
+    """
+    stage = Stage(tmp_path)
+    yield stage
+    await stage.clear()
+
+
+async def refused(program: Program) -> str:
+    """
+    Wait for the end of a process that cannot start.
+
+    Returns:
+        The one line in which it says so.
+    """
+    assert await program.ended() == 1
+    lines = program.errors.decode().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("p2pchat: ")
+    return lines[0]
+
+
+@pytest_twisted.ensureDeferred
+async def test_answers_on_a_pipe_are_remembered(stage: Stage) -> None:
+    """
+    Team and port are asked and offered again; what stands behind the answers is for the menu.
+    """
+    port = free_port()
+    first = Node("Red Pandas", port)
+    stage.run(program=first)
+    first.type("Red Pandas", str(port), "2")
+    await first.line_with(f"Listening on port {port} as Red Pandas")
+    await first.line_with("No connected peers.")
+    assert f"Enter your team name [{getpass.getuser()}]: " in first.text
+    assert "Enter your port number [7070]: " in first.text
+    first.type("0")
+    assert await first.ended() == 0
+
+    second = stage.run()
+    second.type("", "", "0")
+
+    assert await second.ended() == 0
+    assert "Enter your team name [Red Pandas]: " in second.text
+    assert f"Enter your port number [{port}]: " in second.text
+    await second.line_with(f"Listening on port {port} as Red Pandas")
+    assert not first.errors + second.errors
+
+
+@pytest_twisted.ensureDeferred
+async def test_answers_on_a_terminal_are_remembered(stage: Stage) -> None:
+    """
+    The same where a person types; and without a console the remembered ones are used unasked.
+    """
+    port = free_port()
+    first = TerminalNode("Emu", port)
+    stage.run(program=first)
+    await first.line_with("Enter your team name [")
+    first.type("Emu \N{SNOWMAN}")
+    await first.line_with("Enter your port number [7070]:")
+    first.type(str(port))
+    await first.ready()
+    await first.line_with(f"Listening on port {port} as Emu \N{SNOWMAN}")
+    first.type("0")
+    assert await first.ended() == 0
+
+    with Path(os.devnull).open("rb") as nothing:
+        second = stage.run(stdin=nothing.fileno())
+
+    await second.line_with(f"Listening on port {port} as Emu \N{SNOWMAN}")
+    assert "[" not in second.text
+
+
+@pytest_twisted.ensureDeferred
+async def test_given_answers_are_not_asked(stage: Stage) -> None:
+    """
+    What the command line says is not asked, and wins over what was remembered.
+    """
+    first = await stage.node("Emu")
+    first.type("0")
+    assert await first.ended() == 0
+    port = free_port()
+
+    second = stage.run("--port", str(port))
+    second.type("Quokka")
+
+    await second.line_with(f"Enter your team name [Emu]: Listening on port {port} as Quokka")
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_known_without_console_takes_defaults(stage: Stage) -> None:
+    """
+    Nobody to ask and nothing remembered: the login name, and the port of the assignment's examples.
+    """
+    with Path(os.devnull).open("rb") as nothing:
+        program = stage.run(stdin=nothing.fileno())
+
+    await program.until(lambda: program.find("Listening") or program.status is not None, "a start")
+    if program.find("Listening"):
+        await program.line_with(f"Listening on port 7070 as {getpass.getuser()}")
+    else:
+        # Somebody else on this machine may have it.
+        assert "Cannot listen on port 7070: address already in use" in await refused(program)
+
+
+@pytest_twisted.ensureDeferred
+async def test_port_in_use_is_told_in_one_line(stage: Stage) -> None:
+    """
+    Whoever has the port, on all addresses or on one, the second one says so and ends.
+    """
+    for interface in ("0.0.0.0", "127.0.0.1"):
+        port = free_port()
+        with closing(socket.create_server((interface, port))):
+            told = await refused(stage.run("-t", "Emu", "-p", str(port)))
+        assert f"Cannot listen on port {port}: address already in use." in told
+        assert "--port" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--port", "0"], "Invalid port number 0: a port is a number from 1 to 65535."),
+        (["--port", "65536"], "Invalid port number 65536"),
+        (["--port", "7o70"], "Invalid port number '7o70'"),
+        (["--team", "  "], "The team name is empty"),
+        (["--team", "x" * 65], "has 65 characters: at most 64 are allowed"),
+        (["--team", "Emu\x1b[2J"], "Emu\N{SYMBOL FOR ESCAPE}[2J holds characters"),
+        (["--dialect", "klingon"], "There is no dialect 'klingon': it is header, plain"),
+        (["--interface", "localhost"], "--interface takes an IP address"),
+        (["--interface", "192.0.2.1"], "of 192.0.2.1: "),
+        (["--state", "/dev/null/here"], "The state directory /dev/null/here cannot be made"),
+    ],
+    ids=lambda value: " ".join(value)[:20] if isinstance(value, list) else "",
+)
+@pytest_twisted.ensureDeferred
+async def test_bad_setting_is_told_in_one_line(
+    stage: Stage, options: list[str], reason: str
+) -> None:
+    """
+    A setting that cannot be ends the start with one line, status 1 and no traceback.
+    """
+    standard = ["--team", "Emu", "--port", str(free_port())]
+
+    told = await refused(stage.run(*standard, *options))
+
+    assert reason in told
+
+
+@pytest_twisted.ensureDeferred
+async def test_bad_answer_is_told_in_one_line(stage: Stage) -> None:
+    """
+    So does an answer that cannot be.
+    """
+    program = stage.run("--team", "Emu")
+
+    program.type("seven")
+
+    assert "Invalid port number 'seven'" in await refused(program)
+
+
+@pytest_twisted.ensureDeferred
+async def test_damaged_settings_are_told_in_one_line(stage: Stage) -> None:
+    """
+    So does a settings file that is none; it is left as it is.
+    """
+    stage.state.mkdir()
+    settings = stage.state / "settings.json"
+    settings.write_text('{"team": "Em')
+
+    told = await refused(stage.run("-t", "Emu", "-p", str(free_port())))
+
+    assert f"The settings in {settings} cannot be read" in told
+    assert settings.read_text() == '{"team": "Em'
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_nodes_share_one_folder(stage: Stage) -> None:
+    """
+    Two nodes started in the same folder, with the same state, run side by side and talk.
+    """
+    one = await stage.node("One")
+    two = await stage.node("Two")
+
+    one.type("1", two.address, "hello")
+    await two.line_with(one.address, "One: hello")
+    two.type("r", "hello yourself")
+
+    await one.line_with(two.address, "Two: hello yourself")
+    assert not (stage.folder / "twistd.pid").exists()
+    for node in (one, two):
+        assert (stage.state / str(node.port) / "p2pchat.log").stat().st_mode & 0o777 == 0o600
+    assert stage.state.stat().st_mode & 0o777 == 0o700
+
+
+@pytest_twisted.ensureDeferred
+async def test_daemon_listens_and_takes_leave(stage: Stage) -> None:
+    """
+    Without -n it goes to the background, writes where it is, hears, and says exit when ended.
+    """
+    listener = Listener()
+    stage.afterwards(listener.stop)
+    port = free_port()
+    pid_file = stage.folder / "twistd.pid"
+
+    starter = stage.run("-t", "Emu", "-p", str(port), before=())
+    assert await starter.ended() == 0
+    pid = int(pid_file.read_text())
+    try:
+        await deferToThread(say_and_wait, port, f"10.0.0.1:{listener.port} Quokka hello".encode())
+        os.kill(pid, signal.SIGTERM)
+        await listener.hears(f"127.0.0.1:{port} Emu exit".encode())
+        await ended(pid)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+
+    assert not pid_file.exists()
+    assert not starter.output + starter.errors
+    assert "Main loop terminated" in (stage.state / str(port) / "p2pchat.log").read_text()
+
+
+@pytest_twisted.ensureDeferred
+async def test_daemon_that_cannot_listen_says_so(stage: Stage) -> None:
+    """
+    A port in use is told before it goes to the background.
+    """
+    port = free_port()
+    with closing(socket.create_server(("127.0.0.1", port))):
+        told = await refused(stage.run("-t", "Emu", "-p", str(port), before=()))
+
+    assert f"Cannot listen on port {port}" in told
+    assert not (stage.folder / "twistd.pid").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_log_goes_where_the_person_says(stage: Stage) -> None:
+    """
+    The -l of twistd wins over the log in the state folder, as a file and as standard output.
+    """
+    port = free_port()
+    node = Node("Emu", port)
+    stage.run("-t", "Emu", "-p", str(port), before=("-n", "-l", "my.log"), program=node)
+    await node.ready()
+    node.type("0")
+    assert await node.ended() == 0
+    assert f"Listening on port {port} as 'Emu'" in (stage.folder / "my.log").read_text()
+    assert "[-]" not in node.text
+
+    port = free_port()
+    node = Node("Emu", port)
+    stage.run("-t", "Emu", "-p", str(port), before=("-n", "-l", "-"), program=node)
+    await node.line_with("twistedchat.node.Node#info", f"Listening on port {port} as 'Emu'")
+    assert not (stage.state / str(port) / "p2pchat.log").exists()
+
+
+@pytest_twisted.ensureDeferred
+async def test_help_and_plugin_list_name_the_command(stage: Stage) -> None:
+    """
+    Of twistd's plugins p2pchat is one, and its help tells each option; no state is made by looking.
+    """
+    twistd_help, our_help = Program(), Program()
+    stage.spawn(twistd_help, twistd("--help"))
+    stage.spawn(our_help, twistd("p2pchat", "--help"))
+
+    assert await twistd_help.ended() == 0
+    assert await our_help.ended() == 0
+
+    assert any("p2pchat" in line and "chat node" in line for line in twistd_help.lines)
+    for option in ("--port", "--team", "--interface", "--dialect", "--state"):
+        assert option in our_help.text
+
+
+@pytest_twisted.ensureDeferred
+async def test_control_d_at_a_question_ends_quietly(stage: Stage) -> None:
+    """
+    Whoever types Control-D or Control-C at the questions has changed their mind.
+    """
+    for key, status in (b"\x04", 0), (b"\x03", 130):
+        node = TerminalNode("", 0)
+        stage.run(program=node)
+        await node.line_with("Enter your team name [")
+        node.write(key)
+        assert await node.ended() == status
+        assert b"Traceback" not in node.output

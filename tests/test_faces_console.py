@@ -1,0 +1,749 @@
+"""
+The console: what is typed, what the node does, and what is shown.
+"""
+
+import gc
+import os
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
+from zope.interface.verify import verifyObject
+
+from twistedchat.core.addresses import Address
+from twistedchat.core.classic import Dialect
+from twistedchat.core.errors import NoAnswer, NotSent, PeerRefused
+from twistedchat.core.events import (
+    ConnectReceived,
+    Event,
+    ExitReceived,
+    PeerAdded,
+    PeerChanged,
+    PeerRemoved,
+    PlainTextReceived,
+    UnknownTextReceived,
+)
+from twistedchat.core.menu import HELP, LARGEST_TEXT, MENU
+from twistedchat.core.roster import Peer
+from twistedchat.core.wording import event_lines, lists_lines, not_sent_lines
+from twistedchat.faces.console import (
+    MOST_PENDING,
+    WORDS_DELAY,
+    Console,
+    Stdin,
+    kind_of_stdin,
+)
+from twistedchat.faces.screens import IOperator, IScreen
+from twistedchat.interfaces import INode
+from twistedchat.testing import FakeNode, RecordingOperator, RecordingScreen
+
+ANN = Address("192.0.2.1", 7001)
+BOB = Address("192.0.2.2", 7002)
+CHOICE = "Enter your choice: "
+
+
+class ConsoleTestCase(SynchronousTestCase):
+    """
+    A console on a fake node and a recording screen.
+    """
+
+    ends_with_input = True
+
+    @override
+    def setUp(self) -> None:
+        """
+        Start it.
+        """
+        self.clock = Clock()
+        self.node = FakeNode()
+        self.screen = RecordingScreen()
+        self.operators: list[IOperator] = []
+        self.stops = 0
+        self.seen = 0
+        self.console = Console(
+            self.node,
+            self.clock,
+            self.make_screen,
+            self.count_stop,
+            ends_with_input=self.ends_with_input,
+        )
+        self.console.startService()
+
+    def make_screen(self, operator: IOperator) -> IScreen:
+        """
+        Give the screen that is recorded.
+        """
+        self.operators.append(operator)
+        screen: IScreen = self.screen
+        return screen
+
+    def count_stop(self) -> None:
+        """
+        End the process.
+        """
+        self.stops += 1
+
+    def type(self, *lines: str) -> list[str]:
+        """
+        Type lines, and give what is shown for them.
+        """
+        self.news()
+        for line in lines:
+            self.console.line_typed(line)
+        return self.news()
+
+    def news(self) -> list[str]:
+        """
+        What was shown since the last time.
+        """
+        lines = self.screen.lines[self.seen :]
+        self.seen += len(lines)
+        return lines
+
+    def happen(self, *events: Event) -> list[str]:
+        """
+        Let the node tell something, and give what is shown for it.
+        """
+        self.news()
+        for event in events:
+            self.node.happen(event)
+        return self.news()
+
+    def ann_and_bob(self) -> None:
+        """
+        Have two peers, the second one connected.
+        """
+        self.node.roster.heard(ANN, "Ann", Dialect.PLAIN, 0.0, connects=False)
+        self.node.roster.heard(BOB, "Bob", Dialect.HEADER, 0.0, connects=True)
+
+    def stop(self) -> None:
+        """
+        Stop the service, which has to leave no timer behind.
+        """
+        self.successResultOf(self.console.stopService())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+def texts(*events: Event) -> list[str]:
+    """
+    The lines for events, as bare text.
+    """
+    return ["".join(text for _, text in line) for event in events for line in event_lines(event)]
+
+
+class FakesTests(ConsoleTestCase):
+    """
+    The fakes stand for the real ones.
+    """
+
+    def test_fakes_give_all_that_is_promised(self) -> None:
+        """
+        What tests are made with has the interfaces of what it stands for.
+        """
+        self.assertTrue(verifyObject(INode, self.node))
+        self.assertTrue(verifyObject(IScreen, self.screen))
+        self.assertTrue(verifyObject(IOperator, self.console))
+        self.assertTrue(verifyObject(IOperator, RecordingOperator()))
+
+
+class MenuTests(ConsoleTestCase):
+    """
+    A person at the menu.
+    """
+
+    def test_started_greets_and_asks(self) -> None:
+        """
+        The first lines tell who we are, and the menu; the console is the screen's operator.
+        """
+        self.assertEqual(["Listening on port 7070 as ours", *MENU], self.news())
+        self.assertEqual([CHOICE], self.screen.prompts)
+        self.assertEqual([self.console], self.operators)
+
+    def test_message_to_an_address_is_sent(self) -> None:
+        """
+        1, an address, a port and a text send it; the answer comes when it has been taken.
+        """
+        shown = self.type("1", "192.0.2.1", "7001", "hello there")
+
+        self.assertEqual([], shown)
+        self.assertEqual(
+            [
+                CHOICE,
+                "Enter the recipient's IP address: ",
+                "Enter the recipient's port number: ",
+                "Enter your message: ",
+                CHOICE,
+            ],
+            self.screen.prompts,
+        )
+        (sending,) = self.node.sendings
+        self.assertEqual((ANN, "hello there"), (sending.recipient, sending.text))
+        sending.take()
+        self.assertEqual(["Message sent to 192.0.2.1:7001"], self.news())
+        self.stop()
+
+    def test_long_message_tells_its_parts(self) -> None:
+        """
+        A text that went in several messages is told with their number.
+        """
+        self.type("1", "192.0.2.1:7001", "a long one")
+
+        self.node.sendings[0].take(pieces=3)
+
+        self.assertEqual(["Message sent to 192.0.2.1:7001 in 3 parts"], self.news())
+
+    def test_exit_text_tells_that_the_peer_is_off(self) -> None:
+        """
+        A control text is told as what it did.
+        """
+        self.type("1", "192.0.2.1:7001", "exit")
+
+        self.node.sendings[0].take()
+
+        self.assertEqual(["Said exit to 192.0.2.1:7001: off the lists"], self.news())
+
+    def test_query_shows_the_lists_and_numbers_can_be_used(self) -> None:
+        """
+        2 lists the peers; their numbers are recipients.
+        """
+        self.ann_and_bob()
+
+        shown = self.type("2")
+
+        expected = lists_lines(self.node.roster, 0.0)
+        self.assertEqual(["".join(text for _, text in line) for line in expected], shown)
+        self.type("1", "2", "hello")
+        self.assertEqual([BOB], [sending.recipient for sending in self.node.sendings])
+
+    def test_automatic_mode_connects_to_every_active_peer(self) -> None:
+        """
+        3 and A connect to all; each answer is shown when it comes.
+        """
+        self.ann_and_bob()
+
+        shown = self.type("3", "A")
+
+        self.assertEqual(
+            [
+                "Choose connection mode:",
+                "A - Automatically connect to all active peers",
+                "M - Manually enter IP and port to connect",
+            ],
+            shown,
+        )
+        self.assertEqual(
+            [(ANN, None, False), (BOB, None, False)],
+            [(to.recipient, to.text, to.is_manual) for to in self.node.sendings],
+        )
+        ann, bob = self.node.sendings
+        bob.take()
+        ann.refuse(PeerRefused("Refused: nobody listens there."))
+        self.assertEqual(
+            [
+                "Connected to 192.0.2.2:7002",
+                "Failed to connect to 192.0.2.1:7001. Refused: nobody listens there.",
+            ],
+            self.news(),
+        )
+
+    def test_manual_mode_connects_to_an_address(self) -> None:
+        """
+        3 and M ask for an address, and tell the node that a person gave it.
+        """
+        self.type("3", "m", "192.0.2.1", "7001")
+
+        self.assertEqual(
+            [(ANN, None, True)],
+            [(to.recipient, to.text, to.is_manual) for to in self.node.sendings],
+        )
+        self.assertEqual(
+            [
+                "Enter your choice (A/M): ",
+                "Enter the IP address to connect to: ",
+                "Enter the port number to connect to: ",
+                CHOICE,
+            ],
+            self.screen.prompts[1:],
+        )
+
+    def test_failed_connection_is_not_kept_for_again(self) -> None:
+        """
+        A connect text that did not arrive is no text of a person's to be sent again.
+        """
+        self.type("3", "m", "192.0.2.1:7001")
+        self.node.sendings[0].refuse(PeerRefused("Refused."))
+
+        self.assertEqual(["There is nothing to send again."], self.type("a"))
+
+    def test_broadcast_goes_to_every_connected_peer(self) -> None:
+        """
+        B sends one text to all connected peers, and to no other.
+        """
+        self.ann_and_bob()
+        self.node.roster.sent(Address("192.0.2.3", 7003), messages=1, connects=True)
+
+        self.type("b", "hello all")
+
+        self.assertEqual(
+            [("192.0.2.2", "hello all"), ("192.0.2.3", "hello all")],
+            [(to.recipient.host, to.text) for to in self.node.sendings],
+        )
+
+    def test_reply_goes_to_who_spoke_last(self) -> None:
+        """
+        R answers the last text, not the last connection, exit or unknown text.
+        """
+        self.happen(
+            PlainTextReceived(BOB, "Bob", Dialect.PLAIN, "first", 0.0),
+            PlainTextReceived(ANN, "Ann", Dialect.PLAIN, "last", 0.0),
+            ConnectReceived(BOB, "Bob", "connect", 0.0),
+            UnknownTextReceived("192.0.2.9", "?", 0.0),
+            ExitReceived(BOB, "Bob", 0.0),
+        )
+
+        self.type("r", "hello yourself")
+
+        (sending,) = self.node.sendings
+        self.assertEqual((ANN, "hello yourself"), (sending.recipient, sending.text))
+
+    def test_failed_text_is_shown_and_sent_again(self) -> None:
+        """
+        A text that did not arrive is shown with the reason, and goes again with a.
+        """
+        self.type("1", "192.0.2.1:7001", "hello")
+
+        self.node.sendings[0].refuse(NoAnswer("Timed out: no answer."))
+
+        expected = not_sent_lines(ANN, "Timed out: no answer.", "hello")
+        self.assertEqual(["".join(text for _, text in line) for line in expected], self.news())
+        self.type("a")
+        again = self.node.sendings[1]
+        self.assertEqual((ANN, "hello"), (again.recipient, again.text))
+        again.take()
+        self.assertEqual(["Message sent to 192.0.2.1:7001"], self.news())
+        self.assertEqual(["There is nothing to send again."], self.type("a"))
+
+    def test_half_sent_text_keeps_only_its_rest(self) -> None:
+        """
+        Of a text that went in part only the rest is sent again.
+        """
+        self.type("1", "192.0.2.1:7001", "one two")
+        error = PeerRefused("Refused.")
+        error.unsent = "two"
+
+        self.node.sendings[0].refuse(error)
+        self.type("a")
+
+        self.assertEqual("two", self.node.sendings[1].text)
+
+    def test_help_and_unknown_choices_are_answered(self) -> None:
+        """
+        H helps; what is no choice is refused, and the choice asked for again.
+        """
+        self.assertEqual(list(HELP), self.type("h"))
+        self.assertEqual(["Invalid choice. Please try again, or type h for help."], self.type("x"))
+        self.assertEqual([CHOICE] * 3, self.screen.prompts)
+
+    def test_line_that_is_too_long_is_refused(self) -> None:
+        """
+        More than a message holds is told, and not sent.
+        """
+        self.type("1", "192.0.2.1:7001")
+
+        self.console.line_too_long(LARGEST_TEXT + 1)
+
+        self.assertIn("That is too long", self.news()[0])
+        self.assertEqual(CHOICE, self.screen.prompts[-1])
+        self.assertEqual([], self.node.sendings)
+
+    def test_host_name_holds_the_screen_until_it_is_found(self) -> None:
+        """
+        While a name is looked up no line is handed over; then the next question is asked.
+        """
+        self.type("1", "peer.example")
+        ((host, found),) = self.node.look_ups
+        self.assertEqual("peer.example", host)
+        self.assertTrue(self.screen.is_paused)
+        self.assertEqual("Looking up peer.example ... ", self.screen.prompts[-1])
+
+        found.callback(True)
+
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual("Enter the recipient's port number: ", self.screen.prompts[-1])
+        self.type("7001", "hello")
+        self.assertEqual(Address("peer.example", 7001), self.node.sendings[0].recipient)
+
+    def test_host_name_that_is_not_found_is_told(self) -> None:
+        """
+        A name that leads nowhere brings the choice back.
+        """
+        self.type("1", "peer.example")
+
+        self.node.look_ups[0][1].callback(False)
+
+        self.assertIn("no host of that name can be found", self.news()[0])
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual(CHOICE, self.screen.prompts[-1])
+
+    def test_much_that_is_pending_holds_the_screen(self) -> None:
+        """
+        With `MOST_PENDING` texts on their way the next line waits until one has gone.
+        """
+        for _ in range(MOST_PENDING - 1):
+            self.type("1", "192.0.2.1:7001", "hello")
+        self.assertFalse(self.screen.is_paused)
+        self.type("1", "192.0.2.1:7001", "hello")
+        self.assertTrue(self.screen.is_paused)
+
+        self.node.sendings[0].take()
+        self.assertFalse(self.screen.is_paused)
+
+        self.type("1", "192.0.2.1:7001", "hello")
+        self.assertTrue(self.screen.is_paused)
+        self.node.sendings[1].refuse(NotSent("Not sent."))
+        self.assertFalse(self.screen.is_paused)
+
+    def test_mistake_of_ours_is_logged_and_does_not_block(self) -> None:
+        """
+        An error that is none of a person's is logged as what it is, and counts as done.
+        """
+        self.type("1", "192.0.2.1:7001", "hello")
+        self.type("3", "m", "192.0.2.1:7001")
+        while self.node.sendings:
+            self.node.sendings.pop().result.errback(ValueError("broken"))
+
+        self.console.input_ended()
+
+        self.assertEqual(1, len(self.node.leavings))
+        self.node.leavings[0].callback(None)
+        self.assertEqual(1, self.stops)
+        self.stop()
+        # Such a failure is logged when the Deferred that holds it goes.
+        gc.collect()
+        self.assertEqual(2, len(self.flushLoggedErrors(ValueError)))
+
+
+class EventsTests(ConsoleTestCase):
+    """
+    What the node tells.
+    """
+
+    def test_news_for_a_person_is_shown(self) -> None:
+        """
+        Texts, connections and exits are shown in order.
+        """
+        events: list[Event] = [
+            PlainTextReceived(ANN, "Ann", Dialect.PLAIN, "hello", 0.0),
+            UnknownTextReceived("192.0.2.9", "?", 0.0),
+            ConnectReceived(ANN, "Ann", "connect", 0.0),
+            ExitReceived(ANN, "Ann", 0.0),
+        ]
+
+        shown = self.happen(*events)
+
+        self.assertEqual(texts(*events), shown)
+        self.assertEqual(4, len(shown))
+        self.assertEqual([CHOICE], self.screen.prompts)
+
+    def test_changed_lists_offer_words_after_a_moment(self) -> None:
+        """
+        Many changes in a moment are one offer: names without repetition, then addresses.
+        """
+        self.ann_and_bob()
+        self.node.roster.heard(Address("192.0.2.3", 7003), "Ann", Dialect.PLAIN, 0, connects=False)
+        self.node.roster.sent(Address("192.0.2.4", 7004), messages=1, connects=False)
+        peer = Peer(ANN)
+
+        shown = self.happen(PeerAdded(peer), PeerChanged(peer), PeerRemoved(peer))
+        self.assertEqual([], shown)
+        self.assertEqual([], self.screen.words)
+        self.assertEqual(1, len(self.clock.getDelayedCalls()))
+        self.clock.advance(WORDS_DELAY)
+
+        self.assertEqual(
+            [
+                "Ann",
+                "Bob",
+                "192.0.2.1:7001",
+                "192.0.2.2:7002",
+                "192.0.2.3:7003",
+                "192.0.2.4:7004",
+            ],
+            self.screen.words,
+        )
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_offered_names_are_safe(self) -> None:
+        """
+        A name that could steer the terminal is offered disarmed.
+        """
+        self.node.roster.heard(ANN, "A\x1b[2J", Dialect.PLAIN, 0.0, connects=False)
+
+        self.happen(PeerAdded(Peer(ANN)))
+        self.clock.advance(WORDS_DELAY)
+
+        self.assertEqual(["A␛[2J", "192.0.2.1:7001"], self.screen.words)
+
+    def test_stopped_hears_nothing_more(self) -> None:
+        """
+        After the stop events are not shown, no words are offered, and no timer is left.
+        """
+        self.happen(PeerAdded(Peer(ANN)))
+
+        self.stop()
+
+        self.assertEqual(0, self.node.observers)
+        self.assertEqual([], self.screen.words)
+
+
+class QuittingTests(ConsoleTestCase):
+    """
+    How it ends.
+    """
+
+    def quit_and_stop(self) -> None:
+        """
+        Leaving has come to its end: the process is stopped, once.
+        """
+        self.assertEqual(1, len(self.node.leavings))
+        self.assertEqual(0, self.stops)
+        self.node.leavings[0].callback(None)
+        self.assertEqual(1, self.stops)
+        self.stop()
+
+    def test_zero_leaves_then_stops(self) -> None:
+        """
+        0 says exit to everybody, and ends the process when that has been done.
+        """
+        shown = self.type("0")
+
+        self.assertEqual(["Exiting..."], shown)
+        self.assertTrue(self.screen.is_paused)
+        self.quit_and_stop()
+
+    def test_quit_waits_for_what_is_pending(self) -> None:
+        """
+        Texts on their way arrive first, and what comes of them is still shown.
+        """
+        self.type("1", "192.0.2.1:7001", "one", "1", "192.0.2.2:7002", "two", "0")
+        first, second = self.node.sendings
+
+        first.take()
+        self.assertEqual([], self.node.leavings)
+        second.refuse(PeerRefused("Refused."))
+
+        self.assertEqual("Message sent to 192.0.2.1:7001", self.news()[0])
+        self.assertTrue(self.screen.is_paused)
+        self.quit_and_stop()
+
+    def test_lines_after_the_quit_are_ignored(self) -> None:
+        """
+        Nothing that is typed after 0 does anything, nor is any question asked.
+        """
+        self.type("0")
+        asked = len(self.screen.prompts)
+
+        shown = self.type("1", "192.0.2.1:7001", "hello", "0")
+        self.console.line_too_long(100)
+        self.console.input_ended()
+        self.console.output_lost()
+
+        self.assertEqual([], shown + self.news())
+        self.assertEqual([], self.node.sendings)
+        self.assertEqual(asked, len(self.screen.prompts))
+        self.quit_and_stop()
+
+    def test_end_of_input_quits(self) -> None:
+        """
+        When nothing more can be typed, what was typed is finished, and that is all.
+        """
+        self.type("1", "192.0.2.1:7001", "one")
+
+        self.console.input_ended()
+
+        self.assertEqual([], self.node.leavings)
+        self.node.sendings[0].take()
+        self.quit_and_stop()
+
+    def test_lost_output_quits(self) -> None:
+        """
+        When nothing more can be shown, the chat ends.
+        """
+        self.console.output_lost()
+
+        self.quit_and_stop()
+
+    def test_name_found_after_the_quit_does_nothing(self) -> None:
+        """
+        A look-up that ends while leaving neither connects to anybody nor asks anything.
+        """
+        self.type("3", "m", "peer.example:7001")
+        self.console.input_ended()
+        asked = len(self.screen.prompts)
+
+        self.node.look_ups[0][1].callback(True)
+
+        self.assertEqual([], self.node.sendings)
+        self.assertEqual(asked, len(self.screen.prompts))
+        self.quit_and_stop()
+
+    def test_signal_while_leaving_stops_only_once(self) -> None:
+        """
+        A service that is stopped from outside while it leaves does not stop the process again.
+        """
+        self.type("0")
+
+        self.stop()
+        self.node.leavings[0].callback(None)
+
+        self.assertEqual(0, self.stops)
+
+    def test_stopped_closes_the_screen_and_waits_for_it(self) -> None:
+        """
+        The stop ends when the terminal has been given back.
+        """
+        self.screen.closes_at_once = False
+
+        stopped = self.console.stopService()
+
+        self.assertNoResult(stopped)
+        closed = self.screen.closed
+        assert isinstance(closed, Deferred)
+        closed.callback(None)
+        self.successResultOf(stopped)
+
+    def test_result_after_the_stop_does_no_harm(self) -> None:
+        """
+        A text whose fate is known only after the stop is shown to nobody that minds.
+        """
+        self.type("1", "192.0.2.1:7001", "hello")
+        self.stop()
+
+        self.node.sendings[0].refuse(NotSent("The chat ended."))
+
+        self.assertEqual(0, self.stops)
+        gc.collect()
+        self.assertEqual([], self.flushLoggedErrors())
+
+
+class ServiceTests(ConsoleTestCase):
+    """
+    A console where nobody can type: a service.
+    """
+
+    ends_with_input = False
+
+    def test_end_of_input_goes_on(self) -> None:
+        """
+        Without input or output the node goes on.
+        """
+        self.console.input_ended()
+        self.console.output_lost()
+
+        self.assertEqual([], self.node.leavings)
+        self.assertEqual(
+            texts(UnknownTextReceived("192.0.2.9", "?", 0.0)),
+            self.happen(UnknownTextReceived("192.0.2.9", "?", 0.0)),
+        )
+        self.stop()
+        self.assertEqual(0, self.stops)
+
+
+class KindOfStdinTests(SynchronousTestCase):
+    """
+    `kind_of_stdin`, with other files in the place of standard input and output.
+    """
+
+    def put(self, descriptor: int, number: int) -> None:
+        """
+        Put a file in the place of a standard one, until the end of the test.
+        """
+        kept = os.dup(number)
+        self.addCleanup(os.close, kept)
+        self.addCleanup(os.dup2, kept, number)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+
+    def terminal(self) -> int:
+        """
+        One end of a new terminal, which nobody is in control of.
+        """
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        return slave
+
+    def test_terminal_is_one(self) -> None:
+        """
+        A terminal for input and output is one, also where it does not control this process.
+        """
+        self.put(self.terminal(), 0)
+        self.put(self.terminal(), 1)
+
+        self.assertIs(Stdin.TERMINAL, kind_of_stdin("xterm"))
+
+    def test_terminal_that_can_do_nothing_types_lines(self) -> None:
+        """
+        A dumb or unknown terminal gets lines.
+        """
+        self.put(self.terminal(), 0)
+        self.put(self.terminal(), 1)
+
+        self.assertIs(Stdin.LINES, kind_of_stdin("dumb"))
+        self.assertIs(Stdin.LINES, kind_of_stdin(""))
+
+    def test_output_that_is_no_terminal_gets_lines(self) -> None:
+        """
+        Where the output goes into a file or a pipe it is lines, whatever types them.
+        """
+        self.put(self.terminal(), 0)
+        self.put(os.open(os.devnull, os.O_WRONLY), 1)
+
+        self.assertIs(Stdin.LINES, kind_of_stdin("xterm"))
+
+    def test_terminal_of_another_job_is_nobody(self) -> None:
+        """
+        A terminal that is in the hands of another job must not be read from; ours may.
+        """
+        self.put(self.terminal(), 0)
+        self.put(self.terminal(), 1)
+
+        self.patch(os, "tcgetpgrp", lambda _: os.getpgrp() + 1)
+        self.assertIs(Stdin.NOBODY, kind_of_stdin("xterm"))
+        self.patch(os, "tcgetpgrp", lambda _: os.getpgrp())
+        self.assertIs(Stdin.TERMINAL, kind_of_stdin("xterm"))
+
+    def test_pipe_types_lines(self) -> None:
+        """
+        A pipe is a script.
+        """
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, writing)
+        self.put(reading, 0)
+
+        self.assertIs(Stdin.LINES, kind_of_stdin("xterm"))
+
+    def test_file_types_lines(self) -> None:
+        """
+        A file is a script as well.
+        """
+        self.put(os.open(__file__, os.O_RDONLY), 0)
+
+        self.assertIs(Stdin.LINES, kind_of_stdin("xterm"))
+
+    def test_null_device_is_nobody(self) -> None:
+        """
+        /dev/null is what a service has.
+        """
+        self.put(os.open(os.devnull, os.O_RDONLY), 0)
+
+        self.assertIs(Stdin.NOBODY, kind_of_stdin("xterm"))
+
+    def test_closed_is_nobody(self) -> None:
+        """
+        A standard input that is closed cannot be read from.
+        """
+        self.put(os.open(os.devnull, os.O_RDONLY), 0)
+        os.close(0)
+
+        self.assertIs(Stdin.NOBODY, kind_of_stdin("xterm"))

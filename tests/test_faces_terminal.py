@@ -1,0 +1,439 @@
+"""
+The terminal screen, on a keyboard and a paper in memory.
+
+The terminal's thread is run to its end where it is started, and what it hands over to the reactor
+is run at once: everything happens in one thread, in one order.
+"""
+
+import asyncio
+import io
+import signal
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import cast
+
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.document import Document
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
+from zope.interface.verify import verifyObject
+
+from twistedchat.faces import terminal
+from twistedchat.faces.screens import IScreen
+from twistedchat.faces.terminal import LONGEST_CLOSE, TerminalScreen, _Words, _wrapped
+from twistedchat.testing import RecordingOperator
+
+
+class InlineThread:
+    """
+    A thread that runs to its end in the one that starts it.
+    """
+
+    def __init__(self, target: Callable[[], None], name: str, daemon: bool) -> None:
+        self.start = target
+
+
+class InlineReactor:
+    """
+    What runs at once whatever another thread hands over.
+    """
+
+    def callFromThread(  # noqa: N802 (Twisted's name)
+        self, function: Callable[..., object], *arguments: object
+    ) -> None:
+        """
+        Run it.
+        """
+        function(*arguments)
+
+
+class Answering(RecordingOperator):
+    """
+    An operator that answers each line as the test says, and closes the screen at the end.
+    """
+
+    screen: TerminalScreen
+
+    def __init__(self, answer: Callable[[str], None]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    @override
+    def line_typed(self, line: str) -> None:
+        super().line_typed(line)
+        self.answer(line)
+
+    @override
+    def input_ended(self) -> None:
+        super().input_ended()
+        self.screen.close()
+
+
+class TerminalScreenTests(SynchronousTestCase):
+    """
+    `TerminalScreen`.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Make one whose operator answers nothing.
+        """
+        self.clock = Clock()
+        self.drawn = io.StringIO()
+        self.patch(terminal, "threading", SimpleNamespace(Lock=threading.Lock, Thread=InlineThread))
+        self.resize: Callable[..., object] = self.fail
+        self.patch(
+            terminal,
+            "signal",
+            SimpleNamespace(SIGWINCH=signal.SIGWINCH, signal=self.remember_resize),
+        )
+        self.addCleanup(asyncio.set_event_loop, None)
+        pipe = create_pipe_input()
+        self.keyboard: PipeInput = pipe.__enter__()
+        self.addCleanup(pipe.__exit__, None, None, None)
+        self.operator = Answering(lambda line: None)
+        self.screen = self.make_screen()
+
+    def remember_resize(self, number: int, resized: Callable[..., object]) -> None:
+        """
+        Remember what is to be called when the terminal has another size.
+        """
+        self.assertEqual(signal.SIGWINCH, number)
+        self.resize = resized
+
+    def make_screen(self) -> TerminalScreen:
+        """
+        Make a screen that draws into memory.
+        """
+        paper = Vt100_Output(
+            self.drawn, lambda: Size(rows=24, columns=80), term="xterm", enable_cpr=False
+        )
+        screen = TerminalScreen(
+            self.operator,
+            self.clock,
+            cast(IReactorFromThreads, InlineReactor()),
+            keyboard=self.keyboard,
+            paper=paper,
+        )
+        self.addCleanup(screen._loop.close)
+        self.operator.screen = screen
+        return screen
+
+    def run_with(self, typed: str) -> str:
+        """
+        Type something, run the terminal to its end, and tell what was drawn.
+        """
+        self.keyboard.send_text(typed)
+        self.screen.start()
+        self.successResultOf(self.screen.close())
+        self.assertEqual([], self.clock.getDelayedCalls())
+        return self.drawn.getvalue()
+
+    def test_screen_is_one(self) -> None:
+        """
+        It gives all that is promised.
+        """
+        self.assertTrue(verifyObject(IScreen, self.screen))
+
+    def test_lines_are_handed_over_in_order(self) -> None:
+        """
+        Lines that were typed ahead come one after the other, wide characters and edits included.
+        """
+        self.screen.ask("Enter your choice: ")
+
+        drawn = self.run_with("one\r你好x\x7f\r\r\x04")
+
+        self.assertEqual(["one", "你好", ""], self.operator.typed)
+        self.assertEqual(1, self.operator.inputs_ended)
+        self.assertEqual(0, self.operator.outputs_lost)
+        self.assertIn("Enter your choice: ", drawn)
+
+    def test_control_c_ends_the_input(self) -> None:
+        """
+        Control-C is a wish to quit, whatever is half typed.
+        """
+        self.run_with("half a li\x03")
+
+        self.assertEqual(([], 1), (self.operator.typed, self.operator.inputs_ended))
+
+    def test_answers_are_drawn_once(self) -> None:
+        """
+        What is shown for a line is drawn, whether a question stands there or not.
+        """
+        self.operator.answer = lambda line: self.screen.show([(("", f"<{line}>"),)])
+        self.screen.show([(("title", "first of all"),)])
+
+        drawn = self.run_with("one\rtwo\r\x04")
+
+        for text in ("first of all", "<one>", "<two>"):
+            self.assertEqual(1, drawn.count(text), text)
+        self.assertLess(drawn.index("first of all"), drawn.index("<one>"))
+        self.assertLess(drawn.index("<one>"), drawn.index("<two>"))
+
+    def test_lines_shown_at_the_end_are_drawn(self) -> None:
+        """
+        What is shown just before the close is still drawn.
+        """
+        screen = self.screen
+
+        class Parting(Answering):
+            """
+            Says something at the end.
+            """
+
+            @override
+            def input_ended(self) -> None:
+                screen.show([(("", "Good bye"),)])
+                super().input_ended()
+
+        screen._operator = operator = Parting(lambda line: None)
+        operator.screen = screen
+
+        self.assertIn("Good bye", self.run_with("\x04"))
+
+    def test_changed_question_is_drawn(self) -> None:
+        """
+        The next line is asked for with the question that was set last.
+        """
+        self.screen.ask("first? ")
+        self.operator.answer = lambda line: self.screen.ask("second? ")
+
+        drawn = self.run_with("one\r\x04")
+
+        self.assertLess(drawn.index("first? "), drawn.index("second? "))
+
+    def test_paused_reads_no_further_line_until_resumed(self) -> None:
+        """
+        While it is paused the next line waits, and it comes when the screen is resumed.
+        """
+        order: list[str] = []
+
+        def answer(line: str) -> None:
+            order.append(line)
+            if line == "one":
+                self.screen.pause()
+                self.screen._loop.call_soon(resume)
+
+        def resume() -> None:
+            order.append("resumed")
+            self.screen.resume()
+
+        self.operator.answer = answer
+
+        self.run_with("one\rtwo\r\x04")
+
+        self.assertEqual(["one", "resumed", "two"], order)
+
+    def test_too_many_lines_are_left_out_and_told(self) -> None:
+        """
+        Of more lines than wait to be drawn the last ones are, and the number of others is told.
+        """
+        self.patch(terminal, "MOST_LINES", 2)
+        self.screen.show([(("", f"line {number}."),) for number in range(4)])
+        self.screen.show([(("", "line 4."),)])
+
+        drawn = self.run_with("\x04")
+
+        for text in ("(3 lines were too many to show)", "line 3.", "line 4."):
+            self.assertIn(text, drawn)
+        self.assertNotIn("line 2.", drawn)
+
+    def test_close_ends_a_question_that_stands(self) -> None:
+        """
+        A half-typed line does not keep the chat, and does not count.
+        """
+        self.screen._loop.call_later(0, self.screen.close)
+
+        self.run_with("half a li")
+
+        self.assertEqual(([], 0), (self.operator.typed, self.operator.inputs_ended))
+
+    def test_close_in_the_moment_of_return_ends_it(self) -> None:
+        """
+        A screen that is closed while a line is being finished does not wait for its answer.
+        """
+        waited: list[str] = []
+
+        async def prompt(*arguments: object, **options: object) -> str:
+            self.screen.pause()
+            self.screen.close()
+            # The close arrives here.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return "one"
+
+        def go_on() -> None:
+            waited.append("too long")
+            self.screen.resume()
+
+        self.patch(self.screen._session, "prompt_async", prompt)
+        guard = self.screen._loop.call_later(5, go_on)
+        self.run_with("")
+        guard.cancel()
+
+        self.assertEqual([], waited)
+        self.assertEqual(["one"], self.operator.typed)
+
+    def test_resized_terminal_is_drawn_anew(self) -> None:
+        """
+        When the terminal has another size what stands there is drawn again, half a line included.
+        """
+        self.screen.ask("question? ")
+        self.screen._loop.call_soon(lambda: self.resize(signal.SIGWINCH, None))
+
+        drawn = self.run_with("half a li\x04\x03")
+
+        self.assertEqual(2, drawn.count("question? "))
+        self.resize(signal.SIGWINCH, None)
+
+    def test_closed_screen_takes_calls_quietly(self) -> None:
+        """
+        After the end nothing that the console still says raises anything.
+        """
+        self.run_with("\x04")
+
+        self.screen.show([(("", "late"),)])
+        self.screen.ask("late? ")
+        self.screen.pause()
+        self.screen.resume()
+        self.successResultOf(self.screen.close())
+
+        self.assertNotIn("late", self.drawn.getvalue())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_lost_terminal_is_told(self) -> None:
+        """
+        A terminal that cannot be drawn on is lost output, not a crash.
+        """
+
+        def fail(text: str) -> int:
+            raise OSError("Input/output error")
+
+        self.patch(self.drawn, "write", fail)
+        self.keyboard.send_text("one\r")
+        self.screen.start()
+
+        self.assertEqual(1, self.operator.outputs_lost)
+        self.successResultOf(self.screen.close())
+
+    def test_mistake_of_ours_is_logged_and_told(self) -> None:
+        """
+        Any other error is logged, and the person is not left alone with a dead terminal.
+        """
+
+        def fail(*arguments: object, **options: object) -> None:
+            raise ValueError("broken")
+
+        self.patch(self.screen._session, "prompt_async", fail)
+        self.screen.start()
+
+        self.assertEqual(1, self.operator.outputs_lost)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.successResultOf(self.screen.close())
+
+    def test_terminal_that_does_not_end_is_left_in_time(self) -> None:
+        """
+        A thread that hangs holds the end up for two seconds, and may end later.
+        """
+        closed = self.screen.close()
+        self.assertNoResult(closed)
+
+        self.clock.advance(LONGEST_CLOSE)
+
+        self.successResultOf(closed)
+        self.screen.start()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class WordsTests(SynchronousTestCase):
+    """
+    What can be completed.
+    """
+
+    def completions(self, typed: str) -> list[tuple[str, int]]:
+        """
+        The words for what is typed, and where each begins.
+        """
+        words = _Words()
+        words.words = ["Ann", "Anna Lee", "Straße", "192.0.2.1:7001"]
+        found = words.get_completions(Document(typed), CompleteEvent())
+        return [(completion.text, completion.start_position) for completion in found]
+
+    def test_beginnings_are_completed(self) -> None:
+        """
+        A word is offered in the place of its beginning, in any case.
+        """
+        self.assertEqual([("Ann", -2), ("Anna Lee", -2)], self.completions("an"))
+        self.assertEqual([("Anna Lee", -5)], self.completions("  anna "))
+        self.assertEqual([("Straße", -7)], self.completions("STRASSE"))
+        self.assertEqual([("192.0.2.1:7001", -3)], self.completions("192"))
+
+    def test_nothing_typed_offers_everything(self) -> None:
+        """
+        An empty line can become any word; what no word begins with, none.
+        """
+        self.assertEqual(4, len(self.completions("")))
+        self.assertEqual([], self.completions("x"))
+
+
+class WrappedTests(SynchronousTestCase):
+    """
+    Texts that need several rows.
+    """
+
+    def rows(self, text: str, columns: int) -> list[str]:
+        """
+        The rows of a text.
+        """
+        wrapped = _wrapped((("time", "12:00 "), ("text", text)), columns)
+        self.assertEqual(["time", "text"], [style for style, _ in wrapped])
+        return "".join(text for _, text in wrapped).split("\n")
+
+    def test_short_line_stays_as_it_is(self) -> None:
+        """
+        What fits a row is not touched, up to its last column.
+        """
+        for line in ((("text", "a" * 80),), (("time", "12:00 "), ("text", "hello")), ()):
+            self.assertEqual(line, _wrapped(line, 80))
+        self.assertEqual(["12:00 你好"], self.rows("你好", 10))
+
+    def test_line_breaks_are_indented(self) -> None:
+        """
+        No line of a text can be taken for a line of ours.
+        """
+        self.assertEqual(
+            ["12:00 one", "      12:00 two", "      "], self.rows("one\n12:00 two\n", 80)
+        )
+
+    def test_long_line_is_indented_where_the_row_ends(self) -> None:
+        """
+        A text that is as long as a row cannot put words at the beginning of the next one.
+        """
+        rows = self.rows("a" * 74 + "12:00 [plain]" + "b" * 80, 80)
+
+        self.assertEqual("12:00 " + "a" * 74, rows[0])
+        self.assertEqual(("      12:00 [plain]" + "b" * 80)[:80], rows[1])
+        self.assertEqual("      " + "b" * 19, rows[2])
+        self.assertEqual(3, len(rows))
+
+    def test_wide_characters_are_not_cut(self) -> None:
+        """
+        A character of two columns goes whole into the next row; so does one of many code points.
+        """
+        family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
+
+        self.assertEqual(["12:00 a你", "  好"], self.rows("a你好", 10))
+        self.assertEqual(["12:00 a", "  " + family], self.rows("a" + family, 10))
+
+    def test_narrow_terminal_has_a_narrow_indent(self) -> None:
+        """
+        On a few columns there is still room for the text.
+        """
+        self.assertEqual(["12:00 ab", "  cdefgh", "  i"], self.rows("abcdefghi", 8))

@@ -117,11 +117,14 @@ def ip_hosts() -> st.SearchStrategy[str]:
         st.integers(1, 0xFFFF),
         st.sampled_from(["eth0", "1", "br-4a5b6c7d8e9f"]),
     )
-    addresses = st.ip_addresses().filter(
-        lambda address: not (address.is_unspecified or address.is_multicast)
+    single = (
+        st.ip_addresses()
+        .map(lambda address: getattr(address, "ipv4_mapped", None) or address)
+        .filter(lambda address: not (address.is_unspecified or address.is_multicast))
+        .map(str)
+        .filter(lambda host: host != "255.255.255.255")
     )
-    hosts = addresses.map(lambda address: str(getattr(address, "ipv4_mapped", None) or address))
-    return hosts.filter(lambda host: host not in ("0.0.0.0", "255.255.255.255")) | scoped
+    return single | scoped
 
 
 def addresses() -> st.SearchStrategy[Address]:

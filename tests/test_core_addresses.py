@@ -201,7 +201,6 @@ class ParseHostTests(SynchronousTestCase):
         What can be neither an address nor a name is said to be neither.
         """
         for typed in [
-            "",
             ".",
             "a..b",
             "-a",
@@ -215,6 +214,14 @@ class ParseHostTests(SynchronousTestCase):
             error = self.assertRaises(AddressError, parse_host, typed)
             self.assertIn("neither", str(error))
             self.assertLess(len(str(error)), 250)
+
+    def test_empty_is_said_to_be_nothing(self) -> None:
+        """
+        Where nothing was typed there is nothing to quote.
+        """
+        for typed in ["", " \t"]:
+            error = self.assertRaises(AddressError, parse_host, typed)
+            self.assertEqual("There is no address: nothing was typed.", str(error))
 
     @given(ip_hosts())
     def test_read_address_is_read_as_itself(self, host: str) -> None:

@@ -249,10 +249,11 @@ class DecodeTests(SynchronousTestCase):
         """
         What is no UTF-8 becomes replacement characters, and the rest is understood.
         """
-        [message] = decode(b"192.168.7.21:6101 Quo\xffkka caf\xe9")
+        [message] = decode(b"192.168.7.21:6101 Quo\xffkka \xe9t\xe9")
 
         self.assertEqual(
-            ClassicMessage(Dialect.PLAIN, Kind.MESSAGE, 6101, "Quo\ufffdkka", "caf\ufffd"), message
+            ClassicMessage(Dialect.PLAIN, Kind.MESSAGE, 6101, "Quo\ufffdkka", "\ufffdt\ufffd"),
+            message,
         )
 
     def test_ipv6_in_plain_decodes(self) -> None:

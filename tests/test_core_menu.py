@@ -159,7 +159,7 @@ class SendingTests(MenuCase):
             Enter the recipient's IP address: lab-3
             <look up lab-3>
             {NOT_FOUND}
-            Unknown: no peer here is named 'lab-3', and no host of that name can be found. \
+            Unknown: no host named 'lab-3' can be found, and no peer here has that name. \
 Give an IP address, or a number from the list that 2 shows.
             Enter your choice:
         """)

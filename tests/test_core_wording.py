@@ -69,6 +69,15 @@ class EventLinesTests(SynchronousTestCase):
 
         self.assertEqual(["18:06 [plain] 10.0.0.1:6101 Quokka: see you"], bares(event_lines(event)))
 
+    def test_time_is_that_of_the_minute(self) -> None:
+        """
+        From its first second to its last a minute is told as itself, in any order.
+        """
+        for passed, told in [(0, "18:06"), (59.9, "18:06"), (60, "18:07"), (-0.1, "18:05")] * 2:
+            event = UnknownTextReceived("10.0.0.1", "?", SIX_PAST_SIX + passed)
+
+            self.assertEqual(told, bares(event_lines(event))[0][:5])
+
     def test_nameless_text_says_so(self) -> None:
         """
         Who claims no name is not shown with an empty one.
@@ -190,7 +199,7 @@ class NoticesTests(SynchronousTestCase):
         self.assertEqual(
             [
                 "Not sent to 10.0.0.1:6101. Refused\u241b.",
-                "Type a to send it again: one\ntwo\u241b",
+                "Type a to send it again. It was: one\ntwo\u241b",
             ],
             bares(lines),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from typing_extensions import override
 
@@ -39,10 +39,12 @@ _MAPPED = "::ffff:"
 _SCOPE = re.compile(r"[\w.-]{1,15}\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(NamedTuple):
     """
     A host and a port that can be dialled.
+
+    A tuple and no dataclass, since it is looked up several times for every message: its hash is
+    made in C.
 
     Attributes:
         host: An IPv4 or IPv6 address in its canonical form, or a host name.
@@ -117,6 +119,8 @@ def parse_host(text: str) -> str:
         AddressError: It is none of them, or an address that no single host can have.
     """
     host = text.strip()
+    if not host:
+        raise AddressError("There is no address: nothing was typed.")
     if ":" in host or host.startswith("["):
         return _checked(_parse_ipv6(host.removeprefix("[").removesuffix("]")))
     name = host.removesuffix(".")

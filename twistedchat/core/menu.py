@@ -287,8 +287,8 @@ class Menu:
                 return self._with_host(purpose, host, port)
             case _LookingUp(host=host):
                 return self._refuse(
-                    f"Unknown: no peer here is named {host!r}, and no host of that name can be "
-                    "found. Give an IP address, or a number from the list that 2 shows."
+                    f"Unknown: no host named {host!r} can be found, and no peer here has that "
+                    "name. Give an IP address, or a number from the list that 2 shows."
                 )
             case _:
                 return []

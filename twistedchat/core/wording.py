@@ -8,6 +8,7 @@ outside passes through `twistedchat.core.safetext` here. Without any I/O.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from wcwidth import wcswidth
@@ -127,7 +128,13 @@ def event_lines(event: Event) -> list[Line]:
 
 
 def _clock(time: float) -> str:
-    return datetime.fromtimestamp(time).strftime("%H:%M")
+    return _minute(int(time // 60))
+
+
+# A busy minute asks for the same text thousands of times.
+@lru_cache(maxsize=4)
+def _minute(minutes: int) -> str:
+    return datetime.fromtimestamp(minutes * 60).strftime("%H:%M")
 
 
 def _who(time: float, sender: Address, name: str | None) -> Line:
@@ -174,7 +181,7 @@ def not_sent_lines(recipient: Address, reason: str, unsent: str) -> list[Line]:
     return [
         (("bad", f"Not sent to {recipient}. "), ("", safe_text(reason))),
         (
-            ("", "Type a to send it again: "),
+            ("", "Type a to send it again. It was: "),
             ("text", safe_text(unsent, keep_newlines=True)),
         ),
     ]

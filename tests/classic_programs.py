@@ -183,10 +183,11 @@ def say(port: int, *messages: bytes, from_host: str = HOST) -> None:
     Args:
         port: Where to.
         messages: What to say, each on a connection of its own.
-        from_host: The address to speak from.
+        from_host: The address to speak from; over IPv6 where it is one of that kind.
     """
+    host = "::1" if ":" in from_host else HOST
     for message in messages:
-        with socket.create_connection((HOST, port), PATIENCE, (from_host, 0)) as connection:
+        with socket.create_connection((host, port), PATIENCE, (from_host, 0)) as connection:
             connection.sendall(message)
 
 

@@ -18,7 +18,7 @@ import socket
 import struct
 import sys
 import termios
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -64,6 +64,20 @@ def free_port() -> int:
             return port
 
 
+def has_ipv6() -> bool:
+    """
+    Find out whether this machine can be reached over IPv6, at least by itself.
+
+    Returns:
+        Whether it can.
+    """
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
 def wait_for_end(pid: int) -> bool:
     """
     Wait for a process that is no child of ours. Blocks: to be called in a thread.
@@ -92,6 +106,22 @@ async def ended(pid: int) -> None:
         pid: Its process ID.
     """
     assert await deferToThread(wait_for_end, pid), f"process {pid} did not end"
+
+
+@contextlib.contextmanager
+def killed_on_failure(pid: int) -> Iterator[None]:
+    """
+    See to it that a process that is no child of ours does not outlive a failing test.
+
+    Args:
+        pid: Its process ID.
+    """
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        raise
 
 
 async def together(*doings: Coroutine[Any, Any, T]) -> list[T]:

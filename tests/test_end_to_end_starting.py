@@ -14,8 +14,18 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from tests.classic_programs import Listener, say_and_wait
-from tests.processes import Node, Program, Stage, TerminalNode, ended, free_port, twistd
+from tests.classic_programs import Listener, header, say, say_and_wait
+from tests.processes import (
+    Node,
+    Program,
+    Stage,
+    TerminalNode,
+    ended,
+    free_port,
+    has_ipv6,
+    killed_on_failure,
+    twistd,
+)
 
 
 @pytest_twisted.async_yield_fixture
@@ -53,8 +63,8 @@ async def test_answers_on_a_pipe_are_remembered(stage: Stage) -> None:
     first.type("Red Pandas", str(port), "2")
     await first.line_with(f"Listening on port {port} as Red Pandas")
     await first.line_with("No connected peers.")
-    assert f"Enter your team name [{getpass.getuser()}]: " in first.text
-    assert "Enter your port number [7070]: " in first.text
+    assert f"Enter your team name [{getpass.getuser()}]:" in first.lines
+    assert "Enter your port number [7070]:" in first.lines
     first.type("0")
     assert await first.ended() == 0
 
@@ -62,8 +72,8 @@ async def test_answers_on_a_pipe_are_remembered(stage: Stage) -> None:
     second.type("", "", "0")
 
     assert await second.ended() == 0
-    assert "Enter your team name [Red Pandas]: " in second.text
-    assert f"Enter your port number [{port}]: " in second.text
+    assert "Enter your team name [Red Pandas]:" in second.lines
+    assert f"Enter your port number [{port}]:" in second.lines
     await second.line_with(f"Listening on port {port} as Red Pandas")
     assert not first.errors + second.errors
 
@@ -105,7 +115,8 @@ async def test_given_answers_are_not_asked(stage: Stage) -> None:
     second = stage.run("--port", str(port))
     second.type("Quokka")
 
-    await second.line_with(f"Enter your team name [Emu]: Listening on port {port} as Quokka")
+    await second.line_with(f"Listening on port {port} as Quokka")
+    assert second.lines[:2] == ["Enter your team name [Emu]:", second.find("Listening")[0]]
 
 
 @pytest_twisted.ensureDeferred
@@ -135,6 +146,8 @@ async def test_port_in_use_is_told_in_one_line(stage: Stage) -> None:
             told = await refused(stage.run("-t", "Emu", "-p", str(port)))
         assert f"Cannot listen on port {port}: address already in use." in told
         assert "--port" in told
+    # What could not be used is not offered the next time, and has no folder.
+    assert not list(stage.state.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -214,6 +227,22 @@ async def test_two_nodes_share_one_folder(stage: Stage) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_both_kinds_of_address_are_heard_on_one_port(stage: Stage) -> None:
+    """
+    A node is reached over IPv4 and IPv6, and shows each address in its own form.
+    """
+    if not has_ipv6():
+        pytest.skip("this system has no IPv6")
+    node = await stage.node()
+
+    await deferToThread(say, node.port, header(6101, "Emu", "over IPv4"))
+    await deferToThread(say, node.port, header(6102, "Quokka", "over IPv6"), from_host="::1")
+
+    await node.line_with("127.0.0.1:6101 Emu: over IPv4")
+    await node.line_with("[::1]:6102 Quokka: over IPv6")
+
+
+@pytest_twisted.ensureDeferred
 async def test_daemon_listens_and_takes_leave(stage: Stage) -> None:
     """
     Without -n it goes to the background, writes where it is, hears, and says exit when ended.
@@ -226,14 +255,12 @@ async def test_daemon_listens_and_takes_leave(stage: Stage) -> None:
     starter = stage.run("-t", "Emu", "-p", str(port), before=())
     assert await starter.ended() == 0
     pid = int(pid_file.read_text())
-    try:
-        await deferToThread(say_and_wait, port, f"10.0.0.1:{listener.port} Quokka hello".encode())
+    with killed_on_failure(pid):
+        hello = f"10.0.0.1:{listener.port} Quokka hello".encode()
+        await deferToThread(say_and_wait, port, hello)
         os.kill(pid, signal.SIGTERM)
         await listener.hears(f"127.0.0.1:{port} Emu exit".encode())
         await ended(pid)
-    except BaseException:
-        os.kill(pid, signal.SIGKILL)
-        raise
 
     assert not pid_file.exists()
     assert not starter.output + starter.errors

@@ -184,7 +184,23 @@ class DoormanTests(SynchronousTestCase):
         self.assertEqual([], connection.done)
         self.clock.advance(1)
 
-        self.assertEqual(["was idle for too long"], connection.done)
+        self.assertEqual(["it was idle, or spoke, for too long"], connection.done)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_end_of_a_message_gives_another_minute(self) -> None:
+        """
+        The time runs from the end of the last message.
+        """
+        (connection,) = self.admit("192.0.2.1")
+        self.clock.advance(LONGEST_IDLE - 1)
+        self.doorman.silences.restart(connection)
+        self.clock.advance(END_OF_MESSAGE)
+
+        self.clock.advance(LONGEST_IDLE - 1)
+        self.assertEqual(["fell silent"], connection.done)
+        self.clock.advance(1)
+
+        self.assertEqual(["fell silent", "it was idle, or spoke, for too long"], connection.done)
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_lost_is_not_dropped_for_idleness(self) -> None:
@@ -212,6 +228,7 @@ class DoormanTests(SynchronousTestCase):
         self.clock.advance(LONGEST_CLOSE - END_OF_MESSAGE)
 
         self.assertEqual((["fell silent"], ["waited"]), (silent.done, unclosed.done))
+        self.doorman.close()
         self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_closing_ends_everything(self) -> None:

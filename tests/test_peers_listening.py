@@ -4,70 +4,148 @@ The port that we listen on: these tests are about real sockets.
 
 import resource
 import socket
-from errno import EACCES
+from contextlib import closing
+from errno import EACCES, EADDRNOTAVAIL, EAFNOSUPPORT
 
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
+from tests.processes import free_port, has_ipv6
 from twistedchat.core.errors import ConfigError
 from twistedchat.peers.doorman import MOST_CONNECTIONS
-from twistedchat.peers.listening import OTHER_FILES, open_port, raise_file_limit
+from twistedchat.peers.listening import BACKLOG, OTHER_FILES, open_ports, raise_file_limit
+
+HAS_IPV6 = has_ipv6()
 
 
-class OpenPortTests(SynchronousTestCase):
+class OpenPortsTests(SynchronousTestCase):
     """
-    `open_port`.
+    `open_ports`.
     """
 
-    def open(self, interface: str | None, port: int = 0) -> socket.socket:
+    def open(self, interface: str | None, port: int) -> list[socket.socket]:
         """
-        Open a port that is closed at the end of the test; 0 takes any that is free.
+        Open sockets that are closed at the end of the test.
         """
-        opened = open_port(interface, port)
-        self.addCleanup(opened.close)
+        opened = open_ports(interface, port)
+        for one in opened:
+            self.addCleanup(one.close)
         return opened
+
+    def assert_ipv4_alone(self) -> None:
+        """
+        Check that a port on all interfaces is one socket, for IPv4.
+        """
+        port = free_port()
+
+        (opened,) = self.open(None, port)
+
+        self.assertEqual(socket.AF_INET, opened.family)
+        self.assertEqual(("0.0.0.0", port), opened.getsockname())
 
     def refusal(self, interface: str | None, port: int) -> str:
         """
         What is said about a port that cannot be had.
         """
-        return str(self.assertRaises(ConfigError, open_port, interface, port))
+        return str(self.assertRaises(ConfigError, open_ports, interface, port))
 
     def test_all_interfaces_takes_both_kinds_of_address(self) -> None:
         """
-        Without an interface one socket is reached over IPv4 and IPv6.
+        Without an interface a port is reached over IPv4 and IPv6, each told in its own form.
         """
-        if not socket.has_dualstack_ipv6():
+        if not HAS_IPV6:
             self.skipTest("this system has no IPv6")
-        port = self.open(None).getsockname()[1]
+        port = free_port()
 
-        for host in ("127.0.0.1", "::1"):
-            socket.create_connection((host, port), timeout=5).close()
+        opened = self.open(None, port)
+
+        self.assertEqual([socket.AF_INET, socket.AF_INET6], [one.family for one in opened])
+        self.assertEqual([port, port], [one.getsockname()[1] for one in opened])
+        for one, host in zip(opened, ("127.0.0.1", "::1"), strict=True):
+            one.settimeout(5)
+            with socket.create_connection((host, port), timeout=5):
+                connection, address = one.accept()
+                connection.close()
+            self.assertEqual(host, address[0])
+
+    def test_ipv6_socket_takes_no_ipv4(self) -> None:
+        """
+        The socket for IPv6 is for that alone: on one for both, IPv4 would come in its IPv6 form.
+        """
+        if not HAS_IPV6:
+            self.skipTest("this system has no IPv6")
+
+        _, opened = self.open(None, free_port())
+
+        self.assertTrue(opened.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
 
     def test_no_ipv6_takes_ipv4(self) -> None:
         """
-        A system without IPv6 listens over IPv4.
+        A system that does not know IPv6 listens over IPv4.
         """
-        self.patch(socket, "has_dualstack_ipv6", lambda: False)
+        real = socket.socket
 
-        opened = self.open(None)
+        def without_ipv6(family: int = socket.AF_INET, *arguments: int) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(EAFNOSUPPORT, "Address family not supported by protocol")
+            return real(family, *arguments)
 
-        self.assertEqual(socket.AF_INET, opened.family)
-        self.assertEqual("0.0.0.0", opened.getsockname()[0])
+        self.patch(socket, "socket", without_ipv6)
+
+        self.assert_ipv4_alone()
+
+    def test_ipv6_switched_off_takes_ipv4(self) -> None:
+        """
+        So does one that knows it, but has no address of that kind.
+        """
+
+        class WithoutAddresses(socket.socket):
+            """
+            A socket of a system without IPv6 addresses.
+            """
+
+            @override
+            def bind(self, address: object, /) -> None:
+                if self.family == socket.AF_INET6:
+                    raise OSError(EADDRNOTAVAIL, "Cannot assign requested address")
+                super().bind(address)  # type: ignore[arg-type]
+
+        self.patch(socket, "socket", WithoutAddresses)
+
+        self.assert_ipv4_alone()
 
     def test_one_interface_takes_only_that(self) -> None:
         """
-        With an interface the socket is bound to it.
+        With an interface there is one socket, which is bound to it.
         """
-        self.assertEqual("127.0.0.1", self.open("127.0.0.1").getsockname()[0])
-        if socket.has_dualstack_ipv6():
-            self.assertEqual("::1", self.open("::1").getsockname()[0])
+        for host in ("127.0.0.1", "::1") if HAS_IPV6 else ("127.0.0.1",):
+            (opened,) = self.open(host, free_port())
+
+            self.assertEqual(host, opened.getsockname()[0])
+
+    def test_every_socket_has_a_long_queue(self) -> None:
+        """
+        Each socket keeps as many connections waiting as a burst brings.
+        """
+        backlogs: list[int] = []
+        real = socket.create_server
+
+        def create_server(address: tuple[str, int], *, family: int, backlog: int) -> socket.socket:
+            backlogs.append(backlog)
+            return real(address, family=family, backlog=backlog)
+
+        self.patch(socket, "create_server", create_server)
+
+        opened = self.open(None, free_port())
+
+        self.assertEqual([BACKLOG] * len(opened), backlogs)
 
     def test_port_in_use_is_told(self) -> None:
         """
         A taken port is told in one line, with what to do.
         """
-        port = self.open("127.0.0.1").getsockname()[1]
+        port = free_port()
+        self.open("127.0.0.1", port)
 
         self.assertEqual(
             f"Cannot listen on port {port} of 127.0.0.1: address already in use. "
@@ -79,11 +157,26 @@ class OpenPortTests(SynchronousTestCase):
         """
         The same without an interface, which is not mentioned then.
         """
-        port = self.open(None).getsockname()[1]
+        port = free_port()
+        self.open(None, port)
 
         self.assertStartsWith(
             f"Cannot listen on port {port}: address already in use. ", self.refusal(None, port)
         )
+
+    def test_port_in_use_over_ipv6_is_told(self) -> None:
+        """
+        A port that somebody has over IPv6 alone is not taken by half.
+        """
+        if not HAS_IPV6:
+            self.skipTest("this system has no IPv6")
+        port = free_port()
+        with closing(open_ports("::", port)[0]):
+            self.assertStartsWith(
+                f"Cannot listen on port {port}: address already in use. ", self.refusal(None, port)
+            )
+
+        self.open("0.0.0.0", port)
 
     def test_address_of_another_machine_is_told(self) -> None:
         """
@@ -174,7 +267,7 @@ class RaiseFileLimitTests(SynchronousTestCase):
         Where there is no hard limit, no more is taken than is needed.
         """
         self.assertEqual(
-            [(2304, resource.RLIM_INFINITY)], self.limits_set(256, resource.RLIM_INFINITY)
+            [(4352, resource.RLIM_INFINITY)], self.limits_set(256, resource.RLIM_INFINITY)
         )
 
     def test_high_limits_are_left_alone(self) -> None:

@@ -253,11 +253,12 @@ class IncomingTests(ProtocolTestCase):
 
     def test_idle_is_dropped(self) -> None:
         """
-        A minute without a byte ends a connection, counted from the last byte.
+        A minute without a message ends a connection, counted from the last one.
         """
         transport = self.accept()
         self.clock.advance(LONGEST_IDLE - 1)
         transport.protocol.dataReceived(HELLO)
+        self.clock.advance(END_OF_MESSAGE)
 
         self.clock.pump([1] * int(LONGEST_IDLE - 1))
         self.assertFalse(transport.is_aborted)
@@ -266,6 +267,22 @@ class IncomingTests(ProtocolTestCase):
         self.assertTrue(transport.is_aborted)
         transport.lose()
         self.assertEqual([("192.0.2.1", [HEARD])], self.heard)
+        self.assert_nothing_left()
+
+    def test_dripping_is_dropped(self) -> None:
+        """
+        Bytes that come too slowly ever to end a message keep a connection open for a minute only.
+        """
+        transport = self.accept()
+
+        for _ in range(int(LONGEST_IDLE / END_OF_MESSAGE * 2) - 1):
+            transport.protocol.dataReceived(b"a")
+            self.clock.advance(END_OF_MESSAGE / 2)
+        self.assertFalse(transport.is_aborted)
+        self.clock.advance(END_OF_MESSAGE / 2 + 0.001)
+
+        self.assertTrue(transport.is_aborted)
+        transport.lose()
         self.assert_nothing_left()
 
     def test_invalid_utf8_is_read_with_replacements(self) -> None:

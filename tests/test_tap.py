@@ -30,7 +30,7 @@ from twistedchat.core.classic import Dialect
 from twistedchat.core.errors import ConfigError
 from twistedchat.faces import terminal
 from twistedchat.faces.console import Console, Stdin
-from twistedchat.faces.lines import LineScreen
+from twistedchat.faces.lines import WRITE_INTERVAL, LineScreen
 from twistedchat.faces.screens import IOperator
 from twistedchat.node import Node
 from twistedchat.peers.dialling import addresses_of
@@ -114,7 +114,7 @@ class GivenOptionsTests(TapTestCase):
         self.assertEqual(self.place, options["state"].path)
         self.assertIs(Stdin.NOBODY, options["stdin"])
         self.assertTrue(options["in_foreground"])
-        self.assertEqual(self.place / "7071", options["log"])
+        self.assertTrue(options["has_own_log"])
 
     def test_short_forms_are_the_same(self) -> None:
         """
@@ -239,15 +239,6 @@ class GivenOptionsTests(TapTestCase):
 
         self.assertIn("cannot be made (File exists)", self.refuse("--port=7070", "--team=us"))
 
-    def test_file_in_the_place_of_a_nodes_folder_is_told(self) -> None:
-        """
-        The same for the folder of this node, which takes the log.
-        """
-        StateDirectory(self.place)
-        (self.place / "7070").touch()
-
-        self.assertIn("cannot be made (File exists)", self.refuse("--port=7070", "--team=us"))
-
     def test_damaged_settings_are_told(self) -> None:
         """
         Settings that cannot be read are neither guessed nor overwritten.
@@ -265,42 +256,6 @@ class GivenOptionsTests(TapTestCase):
         What twistd tells about unknown options is left to it.
         """
         self.assertRaises(UsageError, self.parse, "--colour=blue")
-
-
-class RememberedTests(TapTestCase):
-    """
-    What was answered last.
-    """
-
-    def test_answers_are_remembered(self) -> None:
-        """
-        Name and port are taken again at the next start.
-        """
-        self.parse("--port=7071", "--team=us")
-
-        options = self.parse()
-
-        self.assertEqual(("us", 7071), (options["team"], options["port"]))
-
-    def test_refused_answers_are_not_remembered(self) -> None:
-        """
-        What is wrong does not replace what was right.
-        """
-        self.parse("--port=7071", "--team=us")
-        self.refuse("--port=7072", "--team=")
-
-        self.assertEqual(Settings("us", 7071), StateDirectory(self.place).read_settings())
-
-    def test_same_answers_are_not_written_again(self) -> None:
-        """
-        A start that changes nothing writes nothing.
-        """
-        self.parse("--port=7071", "--team=us")
-        before = (self.place / "settings.json").stat().st_ino
-
-        self.parse("--port=7071")
-
-        self.assertEqual(before, (self.place / "settings.json").stat().st_ino)
 
 
 class AskedTests(TapTestCase):
@@ -357,7 +312,7 @@ class AskedTests(TapTestCase):
 
     def test_missing_values_are_asked(self) -> None:
         """
-        Name and port are asked for, with what would be taken; what stands behind is not read.
+        Name and port are asked for, a line each, with what would be taken; the rest is not read.
         """
         self.type(" us \n7071\n1\n")
 
@@ -365,7 +320,7 @@ class AskedTests(TapTestCase):
 
         self.assertEqual(("us", 7071), (options["team"], options["port"]))
         self.assertEqual(
-            "Enter your team name [login]: Enter your port number [7070]: ", self.asked()
+            "Enter your team name [login]:\nEnter your port number [7070]:\n", self.asked()
         )
         self.assertEqual(b"1\n", os.read(0, 100))
 
@@ -373,13 +328,15 @@ class AskedTests(TapTestCase):
         """
         Return takes what was answered last time.
         """
-        self.parse("--port=7071", "--team=us")
+        StateDirectory(self.place).write_settings(Settings("us", 7071))
         self.type("\n\n")
 
         options = self.parse()
 
         self.assertEqual(("us", 7071), (options["team"], options["port"]))
-        self.assertEqual("Enter your team name [us]: Enter your port number [7071]: ", self.asked())
+        self.assertEqual(
+            "Enter your team name [us]:\nEnter your port number [7071]:\n", self.asked()
+        )
 
     def test_given_values_are_not_asked(self) -> None:
         """
@@ -388,7 +345,20 @@ class AskedTests(TapTestCase):
         self.type("7071\n")
 
         self.assertEqual(7071, self.parse("--team=us")["port"])
-        self.assertEqual("Enter your port number [7070]: ", self.asked())
+        self.assertEqual("Enter your port number [7070]:\n", self.asked())
+
+    def test_answers_stand_behind_their_questions_on_a_terminal(self) -> None:
+        """
+        Where somebody presses Return, the question does not end its line.
+        """
+        self.patch(os, "isatty", lambda descriptor: True)
+        self.type("us\n7071\n")
+
+        self.parse()
+
+        self.assertEqual(
+            "Enter your team name [login]: Enter your port number [7070]: ", self.asked()
+        )
 
     def test_end_of_a_pipe_takes_what_is_offered(self) -> None:
         """
@@ -490,7 +460,7 @@ class ParentTests(TapTestCase):
         self.assertFalse(options["in_foreground"])
         self.assertIs(Stdin.NOBODY, options["stdin"])
         self.assertEqual([], self.terminals)
-        self.assertEqual(self.place / "7070", options["log"])
+        self.assertTrue(options["has_own_log"])
 
     def test_log_that_was_asked_for_replaces_ours(self) -> None:
         """
@@ -499,7 +469,7 @@ class ParentTests(TapTestCase):
         for option in ("logfile", "syslog", "logger"):
             twistd = self.twistd(nodaemon=True, **{option: "somewhere"})
 
-            self.assertIsNone(self.parse(parent=twistd)["log"])
+            self.assertFalse(self.parse(parent=twistd)["has_own_log"])
 
     def test_twist_is_a_foreground(self) -> None:
         """
@@ -527,20 +497,24 @@ class ServiceTestCase(TapTestCase):
         replaced = mock.patch.object(twisted.internet, "reactor", self.reactor, create=True)
         replaced.start()
         self.addCleanup(replaced.stop)
+        self.families = [socket.AF_INET]
         self.opened: list[tuple[str | None, int]] = []
         self.limits_raised = 0
-        self.patch(tap, "open_port", self.open_port)
+        self.patch(tap, "open_ports", self.open_ports)
         self.patch(tap, "raise_file_limit", self.raise_file_limit)
         self.signals: dict[int, Callable[[int, FrameType | None], None]] = {}
         self.patch(signal, "getsignal", lambda number: signal.SIG_DFL)
         self.patch(signal, "signal", self.signals.__setitem__)
 
-    def open_port(self, interface: str | None, port: int) -> socket.socket:
+    def open_ports(self, interface: str | None, port: int) -> list[socket.socket]:
         """
-        Give a socket that listens nowhere.
+        Give sockets that listen nowhere.
         """
         self.opened.append((interface, port))
-        return socket.socket()
+        opened = [socket.socket(family) for family in self.families]
+        for one in opened:
+            self.addCleanup(one.close)
+        return opened
 
     def raise_file_limit(self) -> None:
         """
@@ -603,25 +577,36 @@ class MakeServiceTests(ServiceTestCase):
 
     def test_background_has_no_console(self) -> None:
         """
-        A daemon is a node alone; it listens when it is started.
+        A daemon is a node alone; it listens when it is started, on every socket.
         """
+        self.families = [socket.AF_INET, socket.AF_INET6]
         chat = self.make(parent=self.twistd(nodaemon=False))
 
         self.assertEqual([Node], [type(service) for service in chat])
         self.start(chat)
-        ((_, family, _),) = self.reactor.adoptedPorts
-        self.assertEqual(socket.AF_INET, family)
+        self.assertEqual(self.families, [family for _, family, _ in self.reactor.adoptedPorts])
         self.stop(chat)
+
+    def test_log_elsewhere_needs_no_folder(self) -> None:
+        """
+        A node whose log goes somewhere else has no folder, which would be for that.
+        """
+        self.make()
+        self.assertTrue((self.place / "7071").is_dir())
+
+        self.make("--port=7072", parent=self.twistd(nodaemon=True, logfile="somewhere"))
+
+        self.assertFalse((self.place / "7072").exists())
 
     def test_port_that_cannot_be_had_is_told(self) -> None:
         """
         A taken port is one line and status 1, before anything was started.
         """
 
-        def refuse(interface: str | None, port: int) -> socket.socket:
+        def refuse(interface: str | None, port: int) -> list[socket.socket]:
             raise ConfigError("Cannot listen on port 7071: it is taken.")
 
-        self.patch(tap, "open_port", refuse)
+        self.patch(tap, "open_ports", refuse)
 
         error = self.assertRaises(SystemExit, self.make)
 
@@ -648,6 +633,89 @@ class MakeServiceTests(ServiceTestCase):
 
         self.assertEqual([(addresses_of, "peer.example")], asked)
         self.stop(chat)
+
+
+class RememberedTests(ServiceTestCase):
+    """
+    What was answered last.
+    """
+
+    def remembered(self) -> Settings:
+        """
+        What would be offered the next time.
+        """
+        return StateDirectory(self.place).read_settings()
+
+    def test_answers_are_remembered(self) -> None:
+        """
+        Name and port are taken again at the next start.
+        """
+        self.make()
+
+        options = self.parse()
+
+        self.assertEqual(("us", 7071), (options["team"], options["port"]))
+
+    def test_refused_answers_are_not_remembered(self) -> None:
+        """
+        What is wrong does not replace what was right.
+        """
+        self.make()
+        self.refuse("--port=7072", "--team=")
+
+        self.assertEqual(Settings("us", 7071), self.remembered())
+
+    def test_port_that_cannot_be_had_is_not_remembered(self) -> None:
+        """
+        A port in use does not replace one that could be had, and leaves no folder behind.
+        """
+        self.make()
+
+        def refuse(interface: str | None, port: int) -> list[socket.socket]:
+            raise ConfigError("Cannot listen on port 7072: it is taken.")
+
+        self.patch(tap, "open_ports", refuse)
+        self.assertRaises(SystemExit, self.make, "--port=7072", "--team=them")
+
+        self.assertEqual(Settings("us", 7071), self.remembered())
+        self.assertFalse((self.place / "7072").exists())
+
+    def test_same_answers_are_not_written_again(self) -> None:
+        """
+        A start that changes nothing writes nothing.
+        """
+        self.make()
+        before = (self.place / "settings.json").stat().st_ino
+
+        self.make()
+
+        self.assertEqual(before, (self.place / "settings.json").stat().st_ino)
+
+    def test_settings_that_cannot_be_written_are_told(self) -> None:
+        """
+        A disk that is full is one line and status 1.
+        """
+
+        def fail(state: StateDirectory, settings: Settings) -> None:
+            raise ConfigError("The settings cannot be written.")
+
+        self.patch(StateDirectory, "write_settings", fail)
+
+        error = self.assertRaises(SystemExit, self.make)
+
+        self.assertEqual("p2pchat: The settings cannot be written.", error.code)
+        self.assertEqual(0, self.limits_raised)
+
+    def test_file_in_the_place_of_a_nodes_folder_is_told(self) -> None:
+        """
+        The folder of this node, which takes the log, must be one.
+        """
+        StateDirectory(self.place)
+        (self.place / "7071").touch()
+
+        error = self.assertRaises(SystemExit, self.make)
+
+        self.assertIn("cannot be made (File exists)", str(error.code))
 
 
 class ScreensTests(ServiceTestCase):
@@ -686,6 +754,7 @@ class ScreensTests(ServiceTestCase):
         chat = self.make(stdin=Stdin.LINES)
         self.start(chat)
         (transport,) = self.transports
+        self.reactor.advance(WRITE_INTERVAL)
 
         self.assertEqual([(0, 1)], self.files)
         self.assertIn(b"Listening on port 7071 as us\n", transport.value())

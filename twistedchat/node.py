@@ -7,7 +7,7 @@ object that the faces talk to, through `twistedchat.interfaces.INode`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -66,7 +66,7 @@ class Node(MultiService):
     Args:
         reactor: Makes the outgoing connections.
         clock: Tells the time and calls back; the reactor itself, but in tests.
-        endpoint: Where to listen.
+        endpoints: Where to listen.
         ask: Looks a host name up without blocking.
         team: Our team name.
         port: The port that we listen on, as it stands in our messages.
@@ -79,7 +79,7 @@ class Node(MultiService):
         self,
         reactor: IReactorTCP,
         clock: IReactorTime,
-        endpoint: IStreamServerEndpoint,
+        endpoints: Iterable[IStreamServerEndpoint],
         ask: Callable[[str], Deferred[list[str]]],
         *,
         team: str,
@@ -95,7 +95,9 @@ class Node(MultiService):
         self.registry.setServiceParent(self)
         self._doorman = Doorman(clock, self._heard)
         self._dialler = Dialler(reactor, clock, ask, self._doorman)
-        StreamServerEndpointService(endpoint, PeerFactory(self._doorman)).setServiceParent(self)
+        for endpoint in endpoints:
+            listening = StreamServerEndpointService(endpoint, PeerFactory(self._doorman))
+            listening.setServiceParent(self)
         self._turns: dict[Address, DeferredLock] = {}
         self._under_way: set[Deferred[Sent]] = set()
         self._goodbye: Deferred[None] | None = None

@@ -11,13 +11,14 @@ from __future__ import annotations
 import getpass
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import IO, cast
 
 from platformdirs import user_data_path
 from twisted.application.service import IServiceCollection, MultiService
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFromThreads, IReactorSocket
 from twisted.internet.stdio import StandardIO
 from twisted.internet.threads import deferToThread
 from twisted.logger import ILogObserver, Logger, textFileLogObserver
@@ -35,7 +36,7 @@ from twistedchat.faces.lines import LineScreen
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.node import Node
 from twistedchat.peers.dialling import addresses_of
-from twistedchat.peers.listening import open_port, raise_file_limit
+from twistedchat.peers.listening import open_ports, raise_file_limit
 from twistedchat.store.state import Settings, StateDirectory
 
 __all__ = ["Chat", "Options", "makeService"]
@@ -43,7 +44,7 @@ __all__ = ["Chat", "Options", "makeService"]
 DEFAULT_PORT = 7070
 TWISTD_PIDFILE = "twistd.pid"
 
-# The log of a node: five files of a megabyte, which is weeks.
+# The log of a node: a file of a megabyte and five older ones, which is weeks.
 LOG_FILES = 5
 LOG_FILE_SIZE = 1_000_000
 
@@ -83,8 +84,8 @@ class Options(usage.Options):
         Check what was given and ask for the rest.
 
         Afterwards ``team``, ``port``, ``interface``, ``dialect``, ``state`` (a `StateDirectory`),
-        ``stdin`` (a `Stdin`) and ``log`` (the folder for a log of our own, or ``None``) hold values
-        that are ready to use.
+        ``stdin`` (a `Stdin`), ``in_foreground`` and ``has_own_log`` hold values that are ready to
+        use.
 
         Raises:
             SystemExit: Something is wrong; its message is one line, its status 1.
@@ -116,15 +117,12 @@ class Options(usage.Options):
         if self["port"] is None:
             question = f"Enter your port number [{default_port}]: "
             self["port"] = parse_port(_answer(question, stdin) or str(default_port))
-        settings = Settings(self["team"], self["port"])
-        if settings != remembered:
-            state.write_settings(settings)
         logs_elsewhere = any(twistd.get(option) for option in ("logfile", "syslog", "logger"))
         self.update(
             state=state,
             stdin=stdin,
             in_foreground=in_foreground,
-            log=None if logs_elsewhere else state.node_folder(self["port"]),
+            has_own_log=not logs_elsewhere,
         )
         if in_foreground and twistd.get("pidfile") == TWISTD_PIDFILE:
             # Two nodes in one folder would take each other for the same program.
@@ -138,7 +136,8 @@ def _answer(question: str, stdin: Stdin) -> str:
         return ""
     typed = bytearray()
     try:
-        os.write(1, question.encode())
+        # Where nobody presses Return, the next line must not begin behind the question.
+        os.write(1, (question if os.isatty(0) else question.rstrip() + "\n").encode())
         while (byte := os.read(0, 1)) not in (b"", b"\n"):
             typed += byte
     except KeyboardInterrupt:
@@ -262,6 +261,11 @@ class Chat(MultiService):
         cast(IReactorFromThreads, reactor).callFromThread(reactor.stop)
 
 
+def _adopted(reactor: IReactorSocket, port: socket.socket) -> AdoptedStreamServerEndpoint:
+    port.setblocking(False)
+    return AdoptedStreamServerEndpoint(reactor, port.detach(), port.family)
+
+
 def makeService(options: Options) -> Chat:
     """
     Put a node together, and a console where somebody could use one.
@@ -279,16 +283,21 @@ def makeService(options: Options) -> Chat:
     from twisted.internet import reactor
 
     try:
-        port = open_port(options["interface"], options["port"])
+        ports = open_ports(options["interface"], options["port"])
+        # Not before: what could not be used is nothing to remember.
+        state: StateDirectory = options["state"]
+        settings = Settings(options["team"], options["port"])
+        if settings != state.read_settings():
+            state.write_settings(settings)
+        log_folder = state.node_folder(options["port"]) if options["has_own_log"] else None
     except ConfigError as error:
         raise SystemExit(f"p2pchat: {error}") from None
     raise_file_limit()
-    port.setblocking(False)
-    chat = Chat(options["log"])
+    chat = Chat(log_folder)
     node = Node(
         reactor,
         reactor,
-        AdoptedStreamServerEndpoint(reactor, port.detach(), port.family),
+        [_adopted(cast(IReactorSocket, reactor), port) for port in ports],
         lambda host: deferToThread(addresses_of, host),
         team=options["team"],
         port=options["port"],

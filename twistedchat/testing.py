@@ -159,6 +159,7 @@ class RecordingOperator:
         typed: The lines that were typed.
         too_long: The sizes of those that were too long.
         inputs_ended: How many times the input ended.
+        enoughs: How many times the person wanted to leave.
         outputs_lost: How many times the output was lost.
     """
 
@@ -166,6 +167,7 @@ class RecordingOperator:
         self.typed: list[str] = []
         self.too_long: list[int] = []
         self.inputs_ended = 0
+        self.enoughs = 0
         self.outputs_lost = 0
 
     def line_typed(self, line: str) -> None:
@@ -186,6 +188,12 @@ class RecordingOperator:
         """
         self.inputs_ended += 1
 
+    def had_enough(self) -> None:
+        """
+        The person wants to leave: see `IOperator`.
+        """
+        self.enoughs += 1
+
     def output_lost(self) -> None:
         """
         Nothing more can be shown: see `IOperator`.
@@ -202,13 +210,20 @@ class Sending:
         recipient: Where to.
         text: The text; ``None`` for a connect text.
         is_manual: Whether a person chose the address of a connect text.
-        result: What the asker waits for.
+        result: What the asker waits for; cancelling it refuses it, as a node does.
     """
 
     recipient: Address
     text: str | None
     is_manual: bool
-    result: Deferred[Sent] = field(default_factory=Deferred)
+    result: Deferred[Sent] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """
+        Have it refused where the asker waits no longer.
+        """
+        ended = NotSent("The chat ended before it could be sent.")
+        self.result = Deferred(lambda _: self.refuse(ended))
 
     def take(self, pieces: int = 1) -> None:
         """
@@ -430,7 +445,7 @@ class MemoryTransport:
         Tell the protocol that the connection is lost, unless it knows.
 
         Args:
-            error: Why; `ConnectionDone` where there is none.
+            error: Why; ``ConnectionDone`` where there is none.
         """
         if not self.is_lost:
             self.is_lost = True
@@ -848,7 +863,7 @@ def make_node(
     return Node(
         network,
         network,
-        TCP4ServerEndpoint(network, port, interface=LOOPBACK),
+        [TCP4ServerEndpoint(network, port, interface=LOOPBACK)],
         ask or (lambda _: succeed([])),
         team=team,
         port=port,

@@ -7,7 +7,6 @@ nothing.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,21 +30,21 @@ __all__ = [
 ]
 
 # Connections in all. Each takes a file descriptor; with our own files and dials this stays below
-# what `raise_file_limit` asks the system for, and 2 kB each are 4 MB.
-MOST_CONNECTIONS = 2048
+# what `raise_file_limit` asks the system for, and 2 kB each are 8 MB.
+MOST_CONNECTIONS = 4096
 
 # Connections from one address at one time. A host may run a whole class's programs, and none of
-# them waits for us: it says one thing on each connection and goes on, so what the system has taken
-# for us comes in faster than it is read. Of 64 senders with 50 messages each, all at once, 730 were
-# seen open at one time. Half of all leaves room for everybody else.
-MOST_CONNECTIONS_PER_HOST = 1024
+# them waits for us: it says one thing on each connection and goes on. What the system has accepted
+# for us meanwhile comes in faster than it is read: 64 senders of 50 messages each, all at once,
+# were seen to have 730 open, and of 300 each 1,300. Half of all leaves room for everybody else.
+MOST_CONNECTIONS_PER_HOST = 2048
 
 # Seconds without a byte after which a message has ended. Some programs never close: this is what a
 # person does not notice, and longer than the pause between two packets of one message.
 END_OF_MESSAGE = 0.2
 
-# Seconds without a byte after which a connection is dropped. A classic connection is for one
-# message, so a minute is generous.
+# Seconds after which a connection is dropped that has ended no message since: an idle one, or one
+# that drips. A classic connection is for one message, so a minute is generous.
 LONGEST_IDLE = 60.0
 
 # Seconds that we wait for the other side to close after our last byte. Those that do so at all do
@@ -110,13 +109,13 @@ class Doorman:
         self._most_connections = most_connections
         self._most_connections_per_host = most_connections_per_host
         self._inside: set[Connection] = set()
-        self._per_host: Counter[str] = Counter()
+        self._per_host: dict[str, int] = {}
         self._turned_away: set[str] = set()
         self.silences: TimeoutQueue[Connection] = TimeoutQueue(
-            clock, END_OF_MESSAGE, lambda peer: peer.fell_silent()
+            clock, END_OF_MESSAGE, self._fell_silent
         )
         self.idles: TimeoutQueue[Connection] = TimeoutQueue(
-            clock, LONGEST_IDLE, lambda peer: peer.drop("was idle for too long")
+            clock, LONGEST_IDLE, lambda peer: peer.drop("it was idle, or spoke, for too long")
         )
         self.closes: TimeoutQueue[Connection] = TimeoutQueue(
             clock, LONGEST_CLOSE, lambda peer: peer.waited_for_close()
@@ -134,7 +133,7 @@ class Doorman:
             Whether it may stay; it then has to be let `out` when it is lost. A refusal is logged
             once for an address until that has no connection any more.
         """
-        from_host = self._per_host[host]
+        from_host = self._per_host.get(host, 0)
         if from_host >= self._most_connections_per_host:
             reason = f"it has {from_host} connections already"
         elif len(self._inside) >= self._most_connections:
@@ -162,11 +161,17 @@ class Doorman:
         """
         self._inside.discard(peer)
         self.idles.cancel(peer)
-        self._per_host[host] -= 1
-        if not self._per_host[host]:
+        from_host = self._per_host[host] - 1
+        if from_host:
+            self._per_host[host] = from_host
+        else:
             del self._per_host[host]
             self._turned_away.discard(host)
         self._turned_away.discard("")
+
+    def _fell_silent(self, peer: Connection) -> None:
+        self.idles.restart(peer)
+        peer.fell_silent()
 
     def close(self) -> None:
         """

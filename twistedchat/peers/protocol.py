@@ -105,7 +105,6 @@ class PeerProtocol(LineReceiver):
             self.drop(f"it sent more than {MOST_BYTES} bytes over one connection")
         else:
             self._doorman.silences.restart(self)
-            self._doorman.idles.restart(self)
 
     def fell_silent(self) -> None:
         """

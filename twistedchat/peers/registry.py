@@ -60,8 +60,10 @@ class PeerRegistry(Service):
             # One that is told may end what another wanted.
             if key not in self._observers:
                 continue
-            with self._log.failuresHandled("while telling an observer of a peer:"):
+            try:
                 observer(event)
+            except Exception:  # noqa: BLE001 (an observer's bug is its own: the others are told)
+                self._log.failure("An observer failed to hear of {event}", event=type(event))
 
     def heard(
         self, address: Address, name: str | None, dialect: Dialect, now: float, *, connects: bool

@@ -13,8 +13,17 @@ import pytest
 import pytest_twisted
 from twisted.internet.threads import deferToThread
 
-from tests.classic_programs import Listener, header, say, say_and_wait
-from tests.processes import Node, Program, Stage, TerminalNode, free_port, twistd
+from tests.classic_programs import FullQueue, Listener, header, say, say_and_wait
+from tests.processes import (
+    Node,
+    Program,
+    Stage,
+    TerminalNode,
+    ended,
+    free_port,
+    killed_on_failure,
+    twistd,
+)
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
@@ -179,6 +188,28 @@ async def test_key_on_a_terminal_quits(stage: Stage, key: bytes) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_control_c_gives_up_what_does_not_arrive(stage: Stage) -> None:
+    """
+    Control-C waits five seconds for what is on its way, and shows what became of it.
+    """
+    node = await stage.terminal()
+    silent = FullQueue()
+    stage.afterwards(silent.stop)
+    address = f"127.0.0.1:{silent.port}"
+    node.type("1", address, "one", "1", address, "two", "2")
+    await node.line_with("--- Connected peers")
+    await node.typing("Enter your choice:")
+
+    node.write(b"\x03")
+
+    await node.line_with("Waiting for 2 on the way, 5 seconds at most ...")
+    assert await node.ended() == 0
+    # The first of them was dialled before, so its own time is over first.
+    assert len(node.find(f"Not sent to {address}. Timed out")) == 1
+    assert len(node.find(f"Not sent to {address}. The chat ended before it could be sent.")) == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_closed_terminal_says_exit_and_ends(stage: Stage) -> None:
     """
     Closing the window ends the node in order.
@@ -207,17 +238,19 @@ async def test_background_job_on_a_terminal_listens(stage: Stage) -> None:
     found = re.search(r"job (\d+)", await node.line_with("job "))
     assert found is not None
     job = int(found[1])
-    await node.ready()
-    listener = await met(node, stage)
+    with killed_on_failure(job):
+        await node.ready()
+        listener = await met(node, stage)
 
-    for number in range(3):
-        node.type(f"line {number}")
-        await node.line_with(f"shell got line {number}")
-    await deferToThread(say, node.port, header(listener.port, "Quokka", "are you there?"))
-    await node.line_with("Quokka: are you there?")
-    os.kill(job, signal.SIGTERM)
+        for number in range(3):
+            node.type(f"line {number}")
+            await node.line_with(f"shell got line {number}")
+        await deferToThread(say, node.port, header(listener.port, "Quokka", "are you there?"))
+        await node.line_with("Quokka: are you there?")
+        os.kill(job, signal.SIGTERM)
 
-    await hears_exit(listener, node)
+        await hears_exit(listener, node)
+        await ended(job)
     # The shell goes on, on a terminal that is as it was.
     node.type("the end")
     await node.line_with("shell got the end")
@@ -267,7 +300,10 @@ async def test_killed_node_starts_again_as_if_nothing_was(stage: Stage) -> None:
     second.type("", "")
 
     await second.ready()
-    assert f"Enter your team name [Emu]: Enter your port number [{port}]: " in second.text
+    assert second.lines[:2] == [
+        "Enter your team name [Emu]:",
+        f"Enter your port number [{port}]:",
+    ]
     await deferToThread(say, port, header(6101, "Quokka", "are you back?"))
     await second.line_with("Quokka: are you back?")
 
@@ -288,11 +324,11 @@ async def test_daemon_after_a_kill_starts_again(stage: Stage) -> None:
 
     assert await starter.ended() == 0
     pid = int(pid_file.read_text())
-    try:
+    with killed_on_failure(pid):
         assert pid != int(gone.text)
         await deferToThread(say_and_wait, port, header(6101, "Quokka", "hello"))
-    finally:
         os.kill(pid, signal.SIGTERM)
+        await ended(pid)
     assert b"Traceback" not in starter.errors
 
 

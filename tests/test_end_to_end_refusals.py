@@ -31,7 +31,7 @@ async def test_refused_text_arrives_when_the_peer_has_come_up(stage: Stage) -> N
 
     node.type("1", f"127.0.0.1:{port}", "good morning, are you there?")
     await node.line_with(f"Not sent to 127.0.0.1:{port}. Refused: nobody listens on")
-    await node.line_with("Type a to send it again: good morning, are you there?")
+    await node.line_with("Type a to send it again. It was: good morning, are you there?")
     node.type("a")
     await node.line_with(f"Not sent to 127.0.0.1:{port}. Refused", times=2)
     assert await node.lists() == ([], [])
@@ -59,7 +59,7 @@ async def test_machine_that_does_not_answer_holds_nobody_up(stage: Stage) -> Non
     await other.hears(header(node.port, "Netech", "meanwhile"))
     assert not node.find("Timed out")
     await node.line_with("Timed out: 127.0.0.1 did not answer within 5 seconds")
-    await node.line_with("Type a to send it again: into the dark")
+    await node.line_with("Type a to send it again. It was: into the dark")
     silent.stop()
     listener = Listener(port=silent.port)
     stage.afterwards(listener.stop)
@@ -106,7 +106,7 @@ async def test_each_reason_is_told_and_all_is_offered_again(stage: Stage) -> Non
     node.type("1", f"127.0.0.1:{port}", "text three")
     await node.line_with(f"Not sent to 127.0.0.1:{port}. Refused")
     for text in ("one", "two", "three"):
-        await node.line_with(f"Type a to send it again: text {text}")
+        await node.line_with(f"Type a to send it again. It was: text {text}")
     listener = Listener(port=port)
     stage.afterwards(listener.stop)
     node.type("a")
@@ -131,10 +131,10 @@ async def test_bad_addresses_are_told_before_the_text_is_asked(stage: Stage) -> 
         (["127.0.0.1", "70000"], "Invalid port number 70000: a port is a number from 1 to 65535"),
         (["127.0.0.1", "abc"], "Invalid port number 'abc'"),
         (["127.0.0.1:0"], "Invalid port number 0"),
-        (["nobody.invalid"], "no peer here is named 'nobody.invalid', and no host of that name"),
+        (["nobody.invalid"], "Unknown: no host named 'nobody.invalid' can be found, and no peer"),
         (["two words"], "'two words' is neither a peer that is known here nor an address"),
         (["1"], "A number is one from the list: show it with 2 first."),
-        ([""], "''"),
+        ([""], "There is no address: nothing was typed."),
     ]:
         node.type("1", *answers)
         await node.line_with(reason)

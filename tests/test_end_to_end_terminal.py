@@ -23,11 +23,12 @@ PASTE = b"\x1b[200~", b"\x1b[201~"
 PARTY = "\N{PARTY POPPER}"
 NIHAO = "\u4f60\u597d"
 
-# What a hostile peer could try, and what of it must not come out again.
+# What a hostile peer could try, and what of it must not come out again. Up by more rows than the
+# windows of these tests have: what draws the question goes up itself, by fewer.
 ATTACKS = {
     "title": "\x1b]0;stolen title\x07",
     "clear": "\x1b[2J\x1b[1;1H",
-    "move": "up\x1b[17A\x1b[9Gover",
+    "move": "up\x1b[99A\x1b[9Gover",
     "colour": "\x1b[31;5;7mred",
     "one-byte": "\x9b31m\x9d0;stolen title\x9c",
     "return": "nice\r12:00 [plain] 127.0.0.1:7 Bank: forged",
@@ -308,7 +309,7 @@ def check_disarmed(node: Node) -> None:
     """
     Check that no attack came out.
     """
-    for forbidden in ("\x1b[2J", "\x1b[17A", "\x1b[31;5;7m", "\x9b", "\x9d", "\x05", "\u202e"):
+    for forbidden in ("\x1b[2J", "\x1b[99A", "\x1b[31;5;7m", "\x9b", "\x9d", "\x05", "\u202e"):
         assert forbidden.encode() not in node.output
     assert not [line for line in node.lines if line.startswith("12:00")]
     assert node.find("forged")

@@ -4,6 +4,7 @@ The console: what is typed, what the node does, and what is shown.
 
 import gc
 import os
+from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -29,6 +30,7 @@ from twistedchat.core.roster import Peer
 from twistedchat.core.wording import event_lines, lists_lines, not_sent_lines
 from twistedchat.faces.console import (
     MOST_PENDING,
+    PATIENCE,
     WORDS_DELAY,
     Console,
     Stdin,
@@ -382,7 +384,7 @@ class MenuTests(ConsoleTestCase):
 
         self.node.look_ups[0][1].callback(False)
 
-        self.assertIn("no host of that name can be found", self.news()[0])
+        self.assertIn("no host named 'peer.example' can be found", self.news()[0])
         self.assertFalse(self.screen.is_paused)
         self.assertEqual(CHOICE, self.screen.prompts[-1])
 
@@ -534,6 +536,7 @@ class QuittingTests(ConsoleTestCase):
         second.refuse(PeerRefused("Refused."))
 
         self.assertEqual("Message sent to 192.0.2.1:7001", self.news()[0])
+        self.assertEqual([], self.clock.getDelayedCalls())
         self.assertTrue(self.screen.is_paused)
         self.quit_and_stop()
 
@@ -547,6 +550,7 @@ class QuittingTests(ConsoleTestCase):
         shown = self.type("1", "192.0.2.1:7001", "hello", "0")
         self.console.line_too_long(100)
         self.console.input_ended()
+        self.console.had_enough()
         self.console.output_lost()
 
         self.assertEqual([], shown + self.news())
@@ -556,15 +560,77 @@ class QuittingTests(ConsoleTestCase):
 
     def test_end_of_input_quits(self) -> None:
         """
-        When nothing more can be typed, what was typed is finished, and that is all.
+        When nothing more can be typed, what was typed is finished, however long that takes.
         """
         self.type("1", "192.0.2.1:7001", "one")
 
         self.console.input_ended()
 
+        self.assertEqual([], self.news())
+        self.assertEqual([], self.clock.getDelayedCalls())
         self.assertEqual([], self.node.leavings)
         self.node.sendings[0].take()
+        self.assertEqual(["Message sent to 192.0.2.1:7001"], self.news())
         self.quit_and_stop()
+
+    def test_whoever_had_enough_quits(self) -> None:
+        """
+        Control-C with nothing on its way leaves at once, and without a word.
+        """
+        self.news()
+
+        self.console.had_enough()
+
+        self.assertEqual([], self.news())
+        self.assertTrue(self.screen.is_paused)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        self.quit_and_stop()
+
+    def check_patience(self, leave: Callable[[], object]) -> None:
+        """
+        Leave in some way, which waits for a time and no longer: what is left is told, as not sent.
+        """
+        self.type("1", "192.0.2.1:7001", "one", "1", "192.0.2.2:7002", "two")
+        self.type("3", "m", "192.0.2.3:7003")
+
+        leave()
+
+        self.assertEqual("Waiting for 3 on the way, 5 seconds at most ...", self.news()[-1])
+        self.node.sendings[1].take()
+        self.assertEqual(["Message sent to 192.0.2.2:7002"], self.news())
+        self.clock.advance(PATIENCE - 0.01)
+        self.assertEqual([], self.news())
+        self.assertEqual([], self.node.leavings)
+        self.clock.advance(0.01)
+
+        ended = "The chat ended before it could be sent."
+        not_sent = not_sent_lines(ANN, ended, "one")
+        self.assertEqual(
+            [
+                *("".join(text for _, text in line) for line in not_sent),
+                f"Failed to connect to 192.0.2.3:7003. {ended}",
+            ],
+            self.news(),
+        )
+        self.quit_and_stop()
+
+    def test_whoever_had_enough_waits_for_a_time_only(self) -> None:
+        """
+        Control-C waits for what is on its way, says so, and gives it up when the time is over.
+        """
+        self.check_patience(self.console.had_enough)
+
+    def test_zero_waits_for_a_time_only(self) -> None:
+        """
+        So does 0.
+        """
+        self.check_patience(lambda: self.console.line_typed("0"))
+
+    def test_lost_output_waits_for_a_time_only(self) -> None:
+        """
+        So does a chat that nobody can read any more.
+        """
+        self.check_patience(self.console.output_lost)
 
     def test_lost_output_quits(self) -> None:
         """

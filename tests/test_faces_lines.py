@@ -12,7 +12,7 @@ from typing_extensions import override
 from zope.interface.verify import verifyObject
 
 from twistedchat.faces import lines
-from twistedchat.faces.lines import LONGEST_CLOSE, LONGEST_LINE, LineScreen
+from twistedchat.faces.lines import LONGEST_CLOSE, LONGEST_LINE, WRITE_INTERVAL, LineScreen
 from twistedchat.faces.screens import IScreen
 from twistedchat.testing import RecordingOperator
 
@@ -28,6 +28,7 @@ class LineScreenTestCase(SynchronousTestCase):
         Connect it.
         """
         self.clock = Clock()
+        self.clock.advance(1000)
         self.operator = RecordingOperator()
         self.screen = LineScreen(self.operator, self.clock)
         self.transport = StringTransport()
@@ -35,8 +36,9 @@ class LineScreenTestCase(SynchronousTestCase):
 
     def written(self) -> str:
         """
-        What was written since the last time.
+        What was written since the last time, with what waits for its moment.
         """
+        self.clock.advance(WRITE_INTERVAL)
         value: bytes = self.transport.value()
         self.transport.clear()
         return value.decode()
@@ -86,9 +88,9 @@ class TypingTests(LineScreenTestCase):
         """
         Bytes that are no text are no reason to end.
         """
-        self.screen.dataReceived(b"caf\xe9\n")
+        self.screen.dataReceived(b"na\xefve\n")
 
-        self.assertEqual(["caf\ufffd"], self.operator.typed)
+        self.assertEqual(["na\ufffdve"], self.operator.typed)
 
     def test_paused_hands_nothing_over(self) -> None:
         """
@@ -241,28 +243,58 @@ class ShowingTests(LineScreenTestCase):
 
         self.assertEqual("two\nthree\nfour\n", self.written())
 
-    def test_reader_that_stops_again_gets_the_rest_later_still(self) -> None:
+    def test_reader_that_stops_between_two_writes_gets_it_later(self) -> None:
         """
-        A reader that is full again in the middle of what was kept loses nothing.
+        What waits for its moment when the reader stops waits for the reader then.
         """
+        self.screen.ask("one")
+        self.screen.ask("two")
         self.stop_reading()
+        self.assertEqual("one\n", self.written())
+
+        self.go_on_reading()
+
+        self.assertEqual("two\n", self.written())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_single_line_is_written_at_once(self) -> None:
+        """
+        Nobody waits for a line that comes alone.
+        """
+        for _ in range(2):
+            self.screen.ask("one")
+            self.assertEqual(b"one\n", self.transport.value())
+            self.transport.clear()
+            self.clock.advance(2 * WRITE_INTERVAL)
+
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_many_lines_are_written_together(self) -> None:
+        """
+        Of many lines in a moment the first one goes at once, and the others in one write.
+        """
+        writes: list[bytes] = []
+        self.patch(self.transport, "write", writes.append)
+
         for word in ("one", "two", "three"):
             self.screen.ask(word)
-        write = self.transport.write
+        self.assertEqual([b"one\n"], writes)
+        self.clock.advance(WRITE_INTERVAL)
 
-        def write_and_fill(data: bytes) -> None:
-            write(data)
-            self.stop_reading()
+        self.assertEqual([b"one\n", b"two\nthree\n"], writes)
+        self.assertEqual([], self.clock.getDelayedCalls())
 
-        self.patch(self.transport, "write", write_and_fill)
-        self.go_on_reading()
-        self.assertEqual("one\n", self.written())
-        self.go_on_reading()
-        self.assertEqual("two\n", self.written())
-        self.patch(self.transport, "write", write)
-        self.go_on_reading()
+    def test_burst_for_a_reader_that_keeps_up_is_written_whole(self) -> None:
+        """
+        Nothing is left out while somebody reads, however much comes in one moment.
+        """
+        self.patch(lines, "MOST_UNREAD", 10)
 
-        self.assertEqual("three\n", self.written())
+        for word in ("12345", "789", "abcdef", "x"):
+            self.screen.ask(word)
+
+        self.assertEqual("12345\n789\nabcdef\nx\n", self.written())
+        self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_too_much_unread_is_left_out_and_told(self) -> None:
         """
@@ -306,6 +338,20 @@ class EndTests(LineScreenTestCase):
         self.successResultOf(closed)
         self.assertEqual([], self.clock.getDelayedCalls())
 
+    def test_close_writes_what_waits_for_its_moment(self) -> None:
+        """
+        The last lines are written before the end, and not after it.
+        """
+        for word in ("one", "two", "three"):
+            self.screen.ask(word)
+
+        closed = self.screen.close()
+
+        self.assertEqual(b"one\ntwo\nthree\n", self.transport.value())
+        self.screen.connectionLost()
+        self.successResultOf(closed)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
     def test_close_waits_two_seconds_at_most(self) -> None:
         """
         A reader that never comes back does not keep the chat.
@@ -322,8 +368,11 @@ class EndTests(LineScreenTestCase):
         """
         When nobody reads any more that is told, nothing more is written, and the end is at once.
         """
-        self.screen.writeConnectionLost()
         self.screen.ask("one")
+        self.screen.ask("two")
+        self.transport.clear()
+        self.screen.writeConnectionLost()
+        self.screen.ask("three")
 
         self.assertEqual(1, self.operator.outputs_lost)
         self.assertEqual("", self.written())

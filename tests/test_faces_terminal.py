@@ -10,12 +10,14 @@ import io
 import signal
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import cast
 
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 from twisted.internet.interfaces import IReactorFromThreads
@@ -26,7 +28,13 @@ from zope.interface.verify import verifyObject
 
 from twistedchat.faces import terminal
 from twistedchat.faces.screens import IScreen
-from twistedchat.faces.terminal import LONGEST_CLOSE, TerminalScreen, _Words, _wrapped
+from twistedchat.faces.terminal import (
+    LONGEST_CLOSE,
+    REDRAW_INTERVAL,
+    TerminalScreen,
+    _Words,
+    _wrapped,
+)
 from twistedchat.testing import RecordingOperator
 
 
@@ -70,8 +78,8 @@ class Answering(RecordingOperator):
         self.answer(line)
 
     @override
-    def input_ended(self) -> None:
-        super().input_ended()
+    def had_enough(self) -> None:
+        super().had_enough()
         self.screen.close()
 
 
@@ -130,6 +138,8 @@ class TerminalScreenTests(SynchronousTestCase):
         """
         Type something, run the terminal to its end, and tell what was drawn.
         """
+        if not self.screen._prompt:
+            self.screen.ask("Question: ")
         self.keyboard.send_text(typed)
         self.screen.start()
         self.successResultOf(self.screen.close())
@@ -151,17 +161,18 @@ class TerminalScreenTests(SynchronousTestCase):
         drawn = self.run_with("one\r你好x\x7f\r\r\x04")
 
         self.assertEqual(["one", "你好", ""], self.operator.typed)
-        self.assertEqual(1, self.operator.inputs_ended)
+        self.assertEqual(1, self.operator.enoughs)
         self.assertEqual(0, self.operator.outputs_lost)
         self.assertIn("Enter your choice: ", drawn)
 
-    def test_control_c_ends_the_input(self) -> None:
+    def test_control_c_is_a_wish_to_leave(self) -> None:
         """
-        Control-C is a wish to quit, whatever is half typed.
+        Control-C is a wish to leave, whatever is half typed; so is Control-D on an empty line.
         """
         self.run_with("half a li\x03")
 
-        self.assertEqual(([], 1), (self.operator.typed, self.operator.inputs_ended))
+        self.assertEqual(([], 1), (self.operator.typed, self.operator.enoughs))
+        self.assertEqual(0, self.operator.inputs_ended)
 
     def test_answers_are_drawn_once(self) -> None:
         """
@@ -189,14 +200,113 @@ class TerminalScreenTests(SynchronousTestCase):
             """
 
             @override
-            def input_ended(self) -> None:
+            def had_enough(self) -> None:
                 screen.show([(("", "Good bye"),)])
-                super().input_ended()
+                super().had_enough()
 
         screen._operator = operator = Parting(lambda line: None)
         operator.screen = screen
 
         self.assertIn("Good bye", self.run_with("\x04"))
+
+    def test_first_question_stands_below_the_greeting(self) -> None:
+        """
+        Nothing is drawn before the first question, and what was shown until then stands above it.
+        """
+        drawn: list[str] = []
+        nothing_yet = self.drawn.getvalue()
+
+        def greet() -> None:
+            drawn.append(self.drawn.getvalue())
+            self.screen.show([(("title", "Welcome"),), (("", "0. Quit"),)])
+            self.screen.ask("choice? ")
+
+        self.screen._session.app.after_render += lambda _: drawn.append(self.drawn.getvalue())
+        self.screen._loop.call_soon(greet)
+        self.keyboard.send_text("\x04")
+        self.screen.start()
+
+        self.assertEqual(nothing_yet, drawn[0])
+        for text in ("Welcome", "0. Quit", "choice?"):
+            self.assertEqual(1, drawn[1].count(text), text)
+        self.assertLess(drawn[1].index("0. Quit"), drawn[1].index("choice?"))
+        self.successResultOf(self.screen.close())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_closed_before_the_first_question_draws_what_there_is(self) -> None:
+        """
+        A chat that ends before it has asked anything still shows why.
+        """
+        self.screen.show([(("", "Good bye"),)])
+        self.screen._loop.call_soon(self.screen.close)
+        self.screen.start()
+
+        self.assertIn("Good bye", self.drawn.getvalue())
+        self.assertEqual(0, self.operator.enoughs)
+
+    def test_whoever_leaves_still_sees_what_comes(self) -> None:
+        """
+        After Control-C lines are drawn until the screen is closed, though an answer may cross it.
+        """
+        screen = self.screen
+
+        class Leaving(RecordingOperator):
+            """
+            Closes the screen a moment later.
+            """
+
+            @override
+            def had_enough(self) -> None:
+                screen.resume()
+                screen._loop.call_later(0.01, self.take_leave)
+
+            def take_leave(self) -> None:
+                """
+                Say so, and give that the time to be drawn.
+                """
+                screen.show([(("", "Waiting for 1"),)])
+                screen._loop.call_later(0.1, self.go)
+
+            def go(self) -> None:
+                """
+                Check that it was drawn, and close.
+                """
+                super().had_enough()
+                self.typed.append(drawn.getvalue())
+                screen.close()
+
+        drawn = self.drawn
+        screen._operator = operator = Leaving()
+
+        self.run_with("\x03")
+
+        self.assertEqual(1, operator.enoughs)
+        self.assertIn("Waiting for 1", operator.typed[0])
+
+    def test_redraws_keep_their_distance(self) -> None:
+        """
+        Many lines in a moment are drawn at most once in `REDRAW_INTERVAL`.
+        """
+        draws: list[float] = []
+
+        def draw(lines: FormattedText) -> None:
+            draws.append(self.screen._last_redraw)
+
+        def show(count: int) -> None:
+            self.screen.show([(("", f"line {count}"),)])
+            if count:
+                self.screen._loop.call_later(REDRAW_INTERVAL / 10, show, count - 1)
+            else:
+                self.screen._loop.call_later(2 * REDRAW_INTERVAL, self.screen.close)
+
+        self.patch(self.screen, "_print", draw)
+        self.screen._loop.call_soon(show, 20)
+        self.run_with("")
+
+        self.assertGreater(len(draws), 1)
+        pauses = [after - before for before, after in pairwise(draws)]
+        # The loop may be early by what its clock cannot tell.
+        self.assertGreaterEqual(min(pauses), REDRAW_INTERVAL - 0.001)
 
     def test_changed_question_is_drawn(self) -> None:
         """
@@ -253,7 +363,7 @@ class TerminalScreenTests(SynchronousTestCase):
 
         self.run_with("half a li")
 
-        self.assertEqual(([], 0), (self.operator.typed, self.operator.inputs_ended))
+        self.assertEqual(([], 0), (self.operator.typed, self.operator.enoughs))
 
     def test_close_in_the_moment_of_return_ends_it(self) -> None:
         """
@@ -283,14 +393,25 @@ class TerminalScreenTests(SynchronousTestCase):
 
     def test_resized_terminal_is_drawn_anew(self) -> None:
         """
-        When the terminal has another size what stands there is drawn again, half a line included.
+        When the terminal has another size the question that stands there is drawn again.
         """
+        drawn: list[str] = []
+
+        def rendered(app: object) -> None:
+            drawn.append(self.drawn.getvalue())
+            if len(drawn) == 1:
+                self.resize(signal.SIGWINCH, None)
+            elif len(drawn) == 2:
+                self.keyboard.send_text("\x03")
+
         self.screen.ask("question? ")
-        self.screen._loop.call_soon(lambda: self.resize(signal.SIGWINCH, None))
+        self.screen._session.app.after_render += rendered
+        # Without the second drawing nobody would end it.
+        guard = self.screen._loop.call_later(5, self.screen.close)
+        self.run_with("")
+        guard.cancel()
 
-        drawn = self.run_with("half a li\x04\x03")
-
-        self.assertEqual(2, drawn.count("question? "))
+        self.assertEqual([1, 2], [text.count("question?") for text in drawn[:2]])
         self.resize(signal.SIGWINCH, None)
 
     def test_closed_screen_takes_calls_quietly(self) -> None:
@@ -317,6 +438,7 @@ class TerminalScreenTests(SynchronousTestCase):
             raise OSError("Input/output error")
 
         self.patch(self.drawn, "write", fail)
+        self.screen.ask("question? ")
         self.keyboard.send_text("one\r")
         self.screen.start()
 
@@ -332,6 +454,7 @@ class TerminalScreenTests(SynchronousTestCase):
             raise ValueError("broken")
 
         self.patch(self.screen._session, "prompt_async", fail)
+        self.screen.ask("question? ")
         self.screen.start()
 
         self.assertEqual(1, self.operator.outputs_lost)

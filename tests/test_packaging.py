@@ -5,6 +5,7 @@ Cheap guards for what makes an installation whole; `packaging_check.py` tries th
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -150,3 +151,24 @@ class CommandsTests(SynchronousTestCase):
         commands = [line for line in lines if line]
 
         self.assertEqual(["set -eu", 'cd "$(dirname "$0")/.."', "make test"], commands)
+
+
+class LimitsTests(SynchronousTestCase):
+    """
+    The table of limits in `docs/threats.md`.
+    """
+
+    def test_every_limit_is_in_the_code_and_tested(self) -> None:
+        """
+        Each row names a constant that there is, and tests that there are.
+        """
+        row = re.compile(r"\| `([\w.]+)\.(\w+)` \| ([^|]*) \|$", re.MULTILINE)
+        rows = row.findall(read("docs/threats.md"))
+
+        self.assertGreater(len(rows), 20)
+        for module, name, tests in rows:
+            self.assertTrue(hasattr(import_module(f"twistedchat.{module}"), name), name)
+            for test in tests.split(", "):
+                found = re.fullmatch(r"`(test_\w+)\.(test_\w+)`", test)
+                assert found is not None, (name, test)
+                self.assertIn(f"def {found[2]}(", read(f"tests/{found[1]}.py"))

@@ -48,6 +48,9 @@ __all__ = ["Console", "Stdin", "kind_of_stdin"]
 # is read as fast as it can be sent, and none of it is refused.
 MOST_PENDING = 256
 
+# Seconds that somebody who leaves waits for what is still on its way: as long as a dial may take.
+PATIENCE = 5.0
+
 # Seconds to wait for more changes of the lists before the words to complete are put together.
 WORDS_DELAY = 0.25
 
@@ -123,7 +126,8 @@ class Console(Service):
         self._stop = stop
         self._ends_with_input = ends_with_input
         self._menu = Menu(node.peers)
-        self._pending: set[Deferred[None]] = set()
+        # In the order in which they were begun, which is that in which they are given up.
+        self._pending: dict[Deferred[None], None] = {}
         self._is_holding = False
         self._is_quitting = False
         self._new_words: IDelayedCall | None = None
@@ -168,7 +172,13 @@ class Console(Service):
         Nothing more will be typed: finish what was, and quit, unless this is a service.
         """
         if self._ends_with_input:
-            self._quit()
+            self._quit(patience=None)
+
+    def had_enough(self) -> None:
+        """
+        The person wants to leave.
+        """
+        self._quit()
 
     def output_lost(self) -> None:
         """
@@ -232,23 +242,30 @@ class Console(Service):
 
     def _follow(self, sending: Deferred[Sent], failed: Callable[[Failure], None]) -> None:
         shown = sending.addCallbacks(lambda sent: self._screen.show([sent_line(sent)]), failed)
-        self._pending.add(shown)
+        self._pending[shown] = None
 
         def done(result: None) -> None:
-            self._pending.discard(shown)
+            del self._pending[shown]
             if not self._is_quitting:
                 self._hold_or_release()
             return result
 
         shown.addBoth(done)
 
-    def _quit(self) -> None:
+    def _quit(self, patience: float | None = PATIENCE) -> None:
         if self._is_quitting:
             return
         self._is_quitting = True
         # No further question either: what is still to come are answers.
         self._screen.pause()
         finished = DeferredList(list(self._pending))
+        if self._pending and patience is not None:
+            count = len(self._pending)
+            self._screen.show(
+                [notice(f"Waiting for {count} on the way, {patience:.0f} seconds at most ...")]
+            )
+            # When the time is up, the list cancels what is still in it.
+            finished.addTimeout(patience, self._clock)
         finished.addCallback(lambda _: self._node.leave())
         finished.addCallback(lambda _: self._end())
 

@@ -88,7 +88,12 @@ class IOperator(Interface):
 
     def input_ended() -> None:
         """
-        Nothing more will be typed.
+        Nothing more will be typed: what was is to be finished.
+        """
+
+    def had_enough() -> None:
+        """
+        The person wants to leave (Control-C, Control-D).
         """
 
     def output_lost() -> None:

@@ -172,9 +172,12 @@ class TerminalScreen:
         """
         Say what the next line answers: see `IScreen`.
         """
+        is_first = not self._prompt
         if prompt != self._prompt:
             self._prompt = prompt
             self._tell(self._redraw_prompt)
+        if is_first:
+            self._go_on()
 
     def offer(self, words: Sequence[str]) -> None:
         """
@@ -243,12 +246,17 @@ class TerminalScreen:
             self._threads.callFromThread(self._thread_ended)
 
     async def _read(self) -> None:
+        # What there is to read before the first question stands above it.
+        await self._answered.wait()
+        self._draw()
         while not self._is_ending:
             try:
                 line = await self._session.prompt_async(self._message, handle_sigint=False)
             except (EOFError, KeyboardInterrupt):
                 if not self._is_ending:
-                    self._threads.callFromThread(self._operator.input_ended)
+                    self._threads.callFromThread(self._operator.had_enough)
+                # What is answered meanwhile is no reason to stop drawing.
+                while not self._is_ending:
                     self._answered.clear()
                     await self._answered.wait()
                 break

@@ -12,7 +12,13 @@ from typing_extensions import override
 from zope.interface.verify import verifyObject
 
 from twistedchat.faces import lines
-from twistedchat.faces.lines import LONGEST_CLOSE, LONGEST_LINE, WRITE_INTERVAL, LineScreen
+from twistedchat.faces.lines import (
+    LONGEST_CLOSE,
+    LONGEST_LINE,
+    MOST_AT_ONCE,
+    WRITE_INTERVAL,
+    LineScreen,
+)
 from twistedchat.faces.screens import IScreen
 from twistedchat.testing import RecordingOperator
 
@@ -247,6 +253,7 @@ class ShowingTests(LineScreenTestCase):
         """
         What waits for its moment when the reader stops waits for the reader then.
         """
+        self.patch(lines, "MOST_AT_ONCE", 1)
         self.screen.ask("one")
         self.screen.ask("two")
         self.stop_reading()
@@ -257,13 +264,14 @@ class ShowingTests(LineScreenTestCase):
         self.assertEqual("two\n", self.written())
         self.assertEqual([], self.clock.getDelayedCalls())
 
-    def test_single_line_is_written_at_once(self) -> None:
+    def test_few_lines_are_written_at_once(self) -> None:
         """
-        Nobody waits for a line that comes alone.
+        Nobody waits for a line that comes alone, or with a few others.
         """
         for _ in range(2):
-            self.screen.ask("one")
-            self.assertEqual(b"one\n", self.transport.value())
+            for _ in range(MOST_AT_ONCE):
+                self.screen.ask("one")
+            self.assertEqual(MOST_AT_ONCE * b"one\n", self.transport.value())
             self.transport.clear()
             self.clock.advance(2 * WRITE_INTERVAL)
 
@@ -271,8 +279,9 @@ class ShowingTests(LineScreenTestCase):
 
     def test_many_lines_are_written_together(self) -> None:
         """
-        Of many lines in a moment the first one goes at once, and the others in one write.
+        Of many lines in a moment the first ones go at once, and the others in one write.
         """
+        self.patch(lines, "MOST_AT_ONCE", 1)
         writes: list[bytes] = []
         self.patch(self.transport, "write", writes.append)
 

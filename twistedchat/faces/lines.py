@@ -239,7 +239,8 @@ class LineScreen(LineReceiver):
             self._writes += 1
             self._flush()
         else:
-            self._next_write = self._clock.callLater(WRITE_INTERVAL, self._flush)
+            rest = max(0, self._busy_since + WRITE_INTERVAL - now)
+            self._next_write = self._clock.callLater(rest, self._flush)
 
     def _flush(self) -> None:
         self._next_write = None

@@ -14,9 +14,16 @@ __all__ = [
     "ConnectionReset",
     "HostNotFound",
     "HostUnreachable",
+    "InvalidInvite",
+    "InvalidKey",
+    "LocalProtocolError",
     "NoAnswer",
     "NotSent",
+    "NotTrusted",
     "PeerRefused",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "StoreError",
     "TooMuchToSend",
 ]
 
@@ -37,6 +44,49 @@ class AddressError(ChatError):
     """
     That is not an address that can be dialled.
     """
+
+
+class InvalidKey(ChatError):
+    """
+    That is not a device key.
+    """
+
+
+class InvalidInvite(ChatError):
+    """
+    That is not an invite.
+    """
+
+
+class StoreError(ChatError):
+    """
+    What has to be kept could not be written to the disk, or read from it.
+    """
+
+
+class ProtocolError(ChatError):
+    """
+    The rules of a session were broken. Never raised itself.
+    """
+
+
+class LocalProtocolError(ProtocolError):
+    """
+    We wanted to say in a session what may not be said there: a mistake of ours.
+    """
+
+
+class RemoteProtocolError(ProtocolError):
+    """
+    The peer broke the rules of a session, which has ended with that.
+
+    Attributes:
+        code: Which rule, in a word; it goes into the log and to the peer.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotSent(ChatError):
@@ -77,6 +127,12 @@ class ConnectionReset(NotSent):
 class HostNotFound(NotSent):
     """
     Unknown host: no address is known for that name.
+    """
+
+
+class NotTrusted(NotSent):
+    """
+    Not sent: who answers there is not who it should be.
     """
 
 

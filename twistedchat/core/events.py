@@ -9,21 +9,32 @@ Without any I/O.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import TypeAlias
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind
-from twistedchat.core.roster import Peer
+from twistedchat.core.roster import Peer, Recipient
+from twistedchat.core.trust import Caller, Contact
 
 __all__ = [
+    "CallerCame",
     "ConnectReceived",
     "Event",
     "ExitReceived",
+    "ForkSeen",
+    "LetIn",
+    "NearbyChanged",
     "PeerAdded",
     "PeerChanged",
     "PeerRemoved",
     "PlainTextReceived",
+    "Progress",
     "Sent",
+    "SessionOpened",
+    "TextReceived",
+    "TextsDelivered",
+    "TextsStranded",
     "UnknownTextReceived",
 ]
 
@@ -85,17 +96,117 @@ class ConnectReceived:
 @dataclass(frozen=True, slots=True)
 class ExitReceived:
     """
-    A classic peer took its leave.
+    A peer took its leave.
 
     Attributes:
-        sender: Where it could be answered.
+        sender: Where it could be answered; of a secure peer its key, which proves it.
         name: The name it was last known by, where it had one.
         time: When it arrived, in seconds since the epoch.
     """
 
-    sender: Address
+    sender: Recipient
     name: str | None
     time: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """
+    A contact said something, encrypted on the way and signed.
+
+    Attributes:
+        contact: Who.
+        text: What it said.
+        time: When it arrived, in seconds since the epoch.
+    """
+
+    contact: Contact
+    text: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerCame:
+    """
+    There is somebody that the person has to decide about: a stranger who knocks, a key that is not
+    the one that was known, a peer that no longer proves who it is.
+    """
+
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """
+    A session with a contact began.
+
+    Attributes:
+        contact: With whom.
+        is_ours: Whether we opened the connection.
+        time: When, in seconds since the epoch.
+    """
+
+    contact: Contact
+    is_ours: bool
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """
+    A contact for whom we were a stranger until now has let us in.
+    """
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class TextsDelivered:
+    """
+    Texts that had been waiting are with their recipient now.
+
+    Attributes:
+        contact: Who has them.
+        texts: How many.
+    """
+
+    contact: Contact
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextsStranded:
+    """
+    Texts that waited for a key which its owner has replaced: they can be sent again to the new one.
+
+    Attributes:
+        contact: The contact with its new key.
+        texts: What they say, in order.
+    """
+
+    contact: Contact
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForkSeen:
+    """
+    A contact signed two different entries with one number: two programs use its key, or it lies.
+
+    Attributes:
+        contact: Who.
+        seq: The number.
+    """
+
+    contact: Contact
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class NearbyChanged:
+    """
+    Other nodes were found on the network, or went.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +241,47 @@ Event: TypeAlias = (
     | UnknownTextReceived
     | ConnectReceived
     | ExitReceived
+    | TextReceived
+    | CallerCame
+    | SessionOpened
+    | LetIn
+    | TextsDelivered
+    | TextsStranded
+    | ForkSeen
+    | NearbyChanged
     | PeerAdded
     | PeerChanged
     | PeerRemoved
 )
 
 
+class Progress(Enum):
+    """
+    How far a text has come.
+    """
+
+    TAKEN = "a classic program took the connection"
+    DELIVERED = "the recipient has stored it"
+    WAITING = "it is kept here until the recipient can be reached"
+    AT_THE_DOOR = "it is kept here until the recipient lets us in"
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """
-    A text went out and the other side took it.
+    A text went out, or is kept until it can.
 
     Attributes:
-        recipient: The address that took it: an IP address, also where a host name was dialled.
+        recipient: Who has it, or is to have it: the IP address that took it, also where a host name
+            was dialled; the key of a secure peer.
         kind: What it asked for.
         pieces: In how many messages it went.
+        progress: How far it has come.
+        name: What the recipient is called, where it has a name.
     """
 
-    recipient: Address
+    recipient: Recipient
     kind: Kind
     pieces: int
+    progress: Progress = Progress.TAKEN
+    name: str | None = None

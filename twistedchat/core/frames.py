@@ -1,0 +1,277 @@
+"""
+What two nodes say to each other in a session: one JSON object (RFC 8259) a line.
+
+Unknown frames and unknown members are passed over, so that later nodes can say more; what is broken
+ends the session. Specified in ``docs/protocol.md``. Without any I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from twistedchat.core.entries import LARGEST_NUMBER, Run, Said
+from twistedchat.core.errors import InvalidKey, LocalProtocolError, RemoteProtocolError
+from twistedchat.core.identity import parse_key
+
+__all__ = [
+    "LARGEST_FRAME",
+    "LONGEST_KNOCK",
+    "PROTOCOL_VERSION",
+    "Bye",
+    "Frame",
+    "Have",
+    "Hello",
+    "Knock",
+    "Met",
+    "Ping",
+    "Pong",
+    "RunFrame",
+    "Seek",
+    "decode_frame",
+    "encode_frame",
+    "frame_of_run",
+    "run_of_frame",
+]
+
+PROTOCOL_VERSION = 2
+
+# Bytes of one frame, without its line end: a run of hundreds of entries, which one signature and
+# one commit serve; and what a stranger can make us keep before anything of it is understood.
+LARGEST_FRAME = 64 * 1024
+
+# Characters that a stranger may say at the door: two sentences, as in a text message.
+LONGEST_KNOCK = 280
+
+# Rooms in one `have`. In JSON each takes up to three hundred bytes.
+MOST_ROOMS = 64
+
+# Authors of one room: as many as a room may have members in later versions.
+MOST_AUTHORS = 1024
+
+# Peers that can be asked for, and addresses that can be told for each, in one frame.
+MOST_SOUGHT = 64
+MOST_TOLD = 8
+
+_Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Hint = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+_Word = Annotated[str, Meta(pattern="^[a-z][a-z-]{0,31}$")]
+_AddressText = Annotated[str, Meta(max_length=300)]
+
+
+class _Tagged(msgspec.Struct, frozen=True, tag_field="t", omit_defaults=True):
+    pass
+
+
+class Hello(_Tagged, frozen=True, tag="hello"):
+    """
+    The first frame of each side.
+
+    Attributes:
+        v: The version of the protocol: `PROTOCOL_VERSION` or later.
+        name: The sender's team name.
+        port: Where it listens.
+        dial: From who opened the connection: a number that grows with each one it opens, in
+            microseconds since the epoch where its clock allows. From the other side 0.
+        features: What it can do beyond this version, each in a word.
+    """
+
+    v: Annotated[int, Meta(ge=PROTOCOL_VERSION, le=LARGEST_NUMBER)]
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    dial: _Count = 0
+    features: Annotated[tuple[_Word, ...], Meta(max_length=32)] = ()
+
+
+class Knock(_Tagged, frozen=True, tag="knock"):
+    """
+    What a stranger says at the door.
+    """
+
+    text: Annotated[str, Meta(max_length=LONGEST_KNOCK)]
+
+
+class Have(_Tagged, frozen=True, tag="have"):
+    """
+    How far the sender holds each author's entries, by room: the number and the hash of the last
+    one it has stored. Said to those alone whom it has let in.
+    """
+
+    rooms: Annotated[
+        dict[_Hash, Annotated[dict[_Hash, tuple[_Count, _Hash]], Meta(max_length=MOST_AUTHORS)]],
+        Meta(max_length=MOST_ROOMS),
+    ]
+
+
+class RunFrame(_Tagged, frozen=True, tag="run"):
+    """
+    Consecutive entries of one author in one room: a `twistedchat.core.entries.Run`.
+    """
+
+    room: _Hash
+    author: _Hash
+    seq: Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)]
+    prev: _Hash
+    said: Annotated[tuple[Said, ...], Meta(min_length=1)]
+    sig: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+
+
+class Seek(_Tagged, frozen=True, tag="seek"):
+    """
+    Whom the sender knows and cannot reach: salted hints, which only those understand who know the
+    same keys (`twistedchat.core.hints`).
+    """
+
+    salt: _Hint
+    hints: Annotated[tuple[_Hint, ...], Meta(max_length=MOST_SOUGHT)]
+
+
+class Met(_Tagged, frozen=True, tag="met"):
+    """
+    The answer to `Seek`: where the sender last reached those of them that it knows too.
+    """
+
+    salt: _Hint
+    peers: Annotated[
+        dict[_Hint, Annotated[tuple[_AddressText, ...], Meta(max_length=MOST_TOLD)]],
+        Meta(max_length=MOST_SOUGHT),
+    ]
+
+
+class Ping(_Tagged, frozen=True, tag="ping"):
+    """
+    Are you there?
+    """
+
+
+class Pong(_Tagged, frozen=True, tag="pong"):
+    """
+    Yes.
+    """
+
+
+class Bye(_Tagged, frozen=True, tag="bye"):
+    """
+    The last frame, where there is time for one.
+
+    Attributes:
+        code: Why, in a word: ``exit`` where somebody took their leave.
+        text: The same for people.
+    """
+
+    code: _Word
+    text: Annotated[str, Meta(max_length=300)] = ""
+
+
+Frame: TypeAlias = Hello | Knock | Have | RunFrame | Seek | Met | Ping | Pong | Bye
+
+
+class _Tag(msgspec.Struct, frozen=True):
+    t: str
+
+
+_TAGS = frozenset({"hello", "knock", "have", "run", "seek", "met", "ping", "pong", "bye"})
+_FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
+_TAG = msgspec.json.Decoder(_Tag)
+_ENCODER = msgspec.json.Encoder()
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """
+    Write a frame.
+
+    Args:
+        frame: What to say.
+
+    Returns:
+        One line without its end, and without a line break in it.
+
+    Raises:
+        LocalProtocolError: It is longer than `LARGEST_FRAME`.
+    """
+    line = _ENCODER.encode(frame)
+    if len(line) > LARGEST_FRAME:
+        raise LocalProtocolError(f"A frame of {len(line)} bytes: {LARGEST_FRAME} is the most.")
+    return line
+
+
+def decode_frame(line: bytes) -> Frame | None:
+    """
+    Read a frame.
+
+    Args:
+        line: Any bytes, without a line end.
+
+    Returns:
+        The frame, or ``None`` for one that a later version may know.
+
+    Raises:
+        RemoteProtocolError: It is broken.
+    """
+    if len(line) > LARGEST_FRAME:
+        raise RemoteProtocolError("large-frame", f"A frame of more than {LARGEST_FRAME} bytes.")
+    try:
+        return _FRAME.decode(line)
+    except msgspec.ValidationError as error:
+        if _is_unknown(line):
+            return None
+        raise RemoteProtocolError("broken-frame", f"A broken frame: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError("broken-frame", f"A broken frame: {error}.") from error
+
+
+def _is_unknown(line: bytes) -> bool:
+    try:
+        return _TAG.decode(line).t not in _TAGS
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def frame_of_run(run: Run) -> RunFrame:
+    """
+    How a run travels.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Its frame.
+    """
+    return RunFrame(
+        room=run.room.hex(),
+        author=str(run.author),
+        seq=run.seq,
+        prev=run.prev.hex(),
+        said=run.said,
+        sig=run.signature.hex(),
+    )
+
+
+def run_of_frame(frame: RunFrame) -> Run:
+    """
+    The run that came in a frame, not checked yet.
+
+    Args:
+        frame: The frame.
+
+    Returns:
+        The run.
+
+    Raises:
+        RemoteProtocolError: Its author's key is none.
+    """
+    try:
+        author = parse_key(frame.author)
+    except InvalidKey as error:
+        raise RemoteProtocolError("bad-key", str(error)) from error
+    return Run(
+        room=bytes.fromhex(frame.room),
+        author=author,
+        seq=frame.seq,
+        prev=bytes.fromhex(frame.prev),
+        said=frame.said,
+        signature=bytes.fromhex(frame.sig),
+    )

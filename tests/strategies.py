@@ -8,11 +8,28 @@ fail. ``HYPOTHESIS_PROFILE=search`` looks for new ones, and for longer.
 import os
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
+from twistedchat.core.entries import LARGEST_NUMBER, Said
+from twistedchat.core.frames import (
+    LONGEST_KNOCK,
+    Bye,
+    Frame,
+    Have,
+    Hello,
+    Knock,
+    Met,
+    Ping,
+    Pong,
+    RunFrame,
+    Seek,
+)
+from twistedchat.core.identity import DeviceKey, Identity
+from twistedchat.core.invites import Invite
 from twistedchat.core.safetext import safe_text
 
 __all__ = [
@@ -21,11 +38,16 @@ __all__ = [
     "addresses",
     "any_texts",
     "cut_prone_texts",
+    "device_keys",
     "dialects",
+    "frames",
+    "identities",
+    "invites",
     "ip_hosts",
     "moments",
     "peer_names",
     "ports",
+    "said_things",
     "saying_texts",
     "socket_bytes",
     "team_names",
@@ -249,3 +271,96 @@ def typed_lines() -> st.SearchStrategy[str]:
         ]
     )
     return understood | understood | any_texts()
+
+
+def identities() -> st.SearchStrategy[Identity]:
+    """
+    Keys of our own.
+    """
+    return st.binary(min_size=32, max_size=32).map(
+        lambda secret: Identity(Ed25519PrivateKey.from_private_bytes(secret))
+    )
+
+
+def device_keys() -> st.SearchStrategy[DeviceKey]:
+    """
+    Keys that somebody has.
+    """
+    return identities().map(lambda identity: identity.key)
+
+
+def said_things() -> st.SearchStrategy[Said]:
+    """
+    What an entry can say, as it stands in UTF-8.
+    """
+    return st.builds(
+        Said,
+        st.integers(0, LARGEST_NUMBER),
+        st.just("text") | st.from_regex(r"[a-z][a-z-]{0,31}", fullmatch=True),
+        _utf8_texts(60) | writings().map(lambda text: text.encode()[:9000].decode(errors="ignore")),
+    )
+
+
+def frames() -> st.SearchStrategy[Frame]:
+    """
+    Everything that may be said in a session.
+    """
+    counts = st.integers(0, LARGEST_NUMBER)
+    words = st.from_regex(r"[a-z][a-z-]{0,31}", fullmatch=True)
+    hashes, hints = _hex_digits(64), _hex_digits(32)
+    places = addresses().map(str) | _utf8_texts(60)
+    return st.one_of(
+        st.builds(
+            Hello,
+            v=st.integers(2, LARGEST_NUMBER),
+            name=_utf8_texts(64).filter(bool),
+            port=ports(),
+            dial=counts,
+            knows=st.booleans(),
+            features=st.lists(words, max_size=4).map(tuple),
+        ),
+        st.builds(Knock, text=_utf8_texts(LONGEST_KNOCK)),
+        st.builds(
+            Have,
+            rooms=st.dictionaries(
+                hashes,
+                st.dictionaries(hashes, st.tuples(counts, hashes), max_size=3),
+                max_size=3,
+            ),
+        ),
+        st.builds(
+            RunFrame,
+            room=hashes,
+            author=hashes,
+            seq=st.integers(1, LARGEST_NUMBER),
+            prev=hashes,
+            said=st.lists(said_things(), min_size=1, max_size=4).map(tuple),
+            sig=_hex_digits(128),
+        ),
+        st.builds(Seek, salt=hints, hints=st.lists(hints, max_size=4).map(tuple)),
+        st.builds(
+            Met,
+            salt=hints,
+            peers=st.dictionaries(hints, st.lists(places, max_size=3).map(tuple), max_size=3),
+        ),
+        st.builds(Ping),
+        st.builds(Pong),
+        st.builds(Bye, code=words, text=_utf8_texts(60)),
+    )
+
+
+def invites() -> st.SearchStrategy[Invite]:
+    """
+    What a node gives to somebody who is to meet it.
+    """
+    return st.builds(
+        Invite, device_keys(), team_names(), st.lists(addresses(), max_size=8).map(tuple)
+    )
+
+
+def _hex_digits(digits: int) -> st.SearchStrategy[str]:
+    return st.binary(min_size=digits // 2, max_size=digits // 2).map(bytes.hex)
+
+
+def _utf8_texts(max_size: int) -> st.SearchStrategy[str]:
+    return any_texts(max_size).map(lambda text: text.encode("utf-8", "replace").decode())

@@ -22,8 +22,11 @@ import importlib
 import pkgutil
 import sys
 
+import cryptography.hazmat.primitives.asymmetric.ed25519
+import cryptography.x509
 import msgspec
 import msgspec.json
+import segno
 import typing_extensions
 import wcwidth
 

@@ -1,6 +1,7 @@
 """
-What the parts promise each other: the one way in which a face sees a node, and what a node needs of
-its store.
+What the parts promise each other.
+
+The one way in which a face sees a node, and what a node needs of its journal.
 """
 
 from __future__ import annotations

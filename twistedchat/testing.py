@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
+from random import Random
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import (
     CannotListenError,
@@ -33,37 +36,46 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IListeningPort,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
-    ITCPTransport,
+    IReactorTime,
+    ITLSTransport,
 )
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
-from twistedchat.core.errors import NotSent
+from twistedchat.core.entries import NOTHING, Entry
+from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import Event, Sent
+from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.roster import PeerList, Roster
+from twistedchat.core.trust import Contacts
 from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
-from twistedchat.interfaces import INode
-from twistedchat.node import LONGEST_GOODBYE, Node
+from twistedchat.interfaces import IJournal, INode
+from twistedchat.node import LONGEST_GOODBYE, Node, Store, Surroundings
 
 __all__ = [
     "LOOPBACK",
     "OUTSIDE",
     "FakeNode",
     "MemoryDial",
+    "MemoryJournal",
     "MemoryNetwork",
     "MemoryTransport",
     "RecordingOperator",
     "RecordingScreen",
     "Sending",
     "TwoNodes",
+    "identity_of",
     "make_node",
     "two_nodes",
 ]
@@ -337,7 +349,44 @@ class FakeNode:
 # --- a network in memory ----------------------------------------------------------------------
 
 
-@implementer(ITCPTransport)
+class _BelowTls:
+    """
+    A `MemoryTransport` as its own TLS layer sees it.
+    """
+
+    def __init__(self, transport: MemoryTransport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> object:
+        """
+        What makes no difference is the transport's.
+        """
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """
+        Write what is encrypted already.
+        """
+        self._transport.write_raw(data)
+
+    def loseConnection(self) -> None:  # noqa: N802 (Twisted calls it)
+        """
+        Close, TLS having said goodbye.
+        """
+        self._transport.is_closing = True
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+        """
+        Do nothing: there is always room for more.
+        """
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        """
+        Do nothing.
+        """
+
+
+@implementer(ITLSTransport)
 class MemoryTransport:
     """
     One end of a connection in memory.
@@ -349,6 +398,8 @@ class MemoryTransport:
         protocol: Whose end it is.
         host: Our address.
         peer: The other side's address.
+        clock: Calls back, where TLS is to be started.
+        is_client: Whether this end opened the connection.
 
     Attributes:
         written: What was written, each write apart.
@@ -356,6 +407,7 @@ class MemoryTransport:
         is_closing: Whether the protocol has closed the connection.
         is_aborted: Whether it has broken it off.
         is_lost: Whether the protocol was told that the connection is lost.
+        is_paused: Whether nothing is to be handed over to the protocol.
     """
 
     def __init__(
@@ -363,21 +415,44 @@ class MemoryTransport:
         protocol: IProtocol,
         host: IPv4Address | IPv6Address,
         peer: IPv4Address | IPv6Address,
+        clock: IReactorTime | None = None,
+        *,
+        is_client: bool = False,
     ) -> None:
         self.protocol = protocol
+        self._clock = clock
+        self._is_client = is_client
+        self._tls: TLSMemoryBIOProtocol | None = None
         self.written: list[bytes] = []
         self.is_half_closed = False
         self.is_closing = False
         self.is_aborted = False
         self.is_lost = False
+        self.is_paused = False
         self._host = host
         self._peer = peer
         self._carried = 0
         self._has_read_all = False
 
+    @property
+    def disconnecting(self) -> bool:
+        """
+        Whether the protocol has closed the connection, by Twisted's name.
+        """
+        return self.is_closing or self.is_aborted
+
     def write(self, data: bytes) -> None:
         """
         Write bytes, which are dropped after a close as a real transport does.
+        """
+        if self._tls is not None:
+            self._tls.write(data)
+        else:
+            self.write_raw(data)
+
+    def write_raw(self, data: bytes) -> None:
+        """
+        Write bytes as they are to go over the wire.
         """
         if not (self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost):
             self.written.append(data)
@@ -398,13 +473,61 @@ class MemoryTransport:
         """
         Close once everything has been written.
         """
-        self.is_closing = True
+        if self._tls is not None:
+            self._tls.loseConnection()
+        else:
+            self.is_closing = True
 
     def abortConnection(self) -> None:  # noqa: N802
         """
         Break the connection off.
         """
         self.is_aborted = True
+
+    def startTLS(  # noqa: N802
+        self,
+        contextFactory: IOpenSSLClientConnectionCreator | IOpenSSLServerConnectionCreator,  # noqa: N803
+    ) -> None:
+        """
+        Go on with TLS: real, in memory.
+        """
+        factory = TLSMemoryBIOFactory(
+            contextFactory,
+            self._is_client,
+            Factory.forProtocol(Protocol),
+            self._clock,
+        )
+        self._tls = TLSMemoryBIOProtocol(factory, self.protocol, False)
+        self.protocol = self._tls
+        self._tls.makeConnection(_BelowTls(self))  # type: ignore[no-untyped-call]
+
+    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+        """
+        Do nothing: there is always room for more.
+        """
+
+    def unregisterProducer(self) -> None:  # noqa: N802
+        """
+        Do nothing.
+        """
+
+    def pauseProducing(self) -> None:  # noqa: N802
+        """
+        Hand over nothing until `resumeProducing`.
+        """
+        self.is_paused = True
+
+    def resumeProducing(self) -> None:  # noqa: N802
+        """
+        Hand over again what comes.
+        """
+        self.is_paused = False
+
+    def stopProducing(self) -> None:  # noqa: N802
+        """
+        Close.
+        """
+        self.loseConnection()
 
     def getPeer(self) -> IPv4Address | IPv6Address:  # noqa: N802
         """
@@ -465,6 +588,8 @@ class MemoryTransport:
             self.lose(ConnectionAborted())
             other.lose(ConnectionLost())
             return True
+        if other.is_paused and not other.is_lost:
+            return False
         data = b"".join(self.written[self._carried :])
         self._carried = len(self.written)
         if data and not (other.is_lost or other.is_closing or other.is_aborted):
@@ -585,7 +710,9 @@ class _ClassicListener(Protocol):
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._heard.append(self._data)
+        # Some of them probe each other with connections that are closed without a byte.
+        if self._data:
+            self._heard.append(self._data)
 
 
 @implementer(IHalfCloseableProtocol)
@@ -824,8 +951,8 @@ class MemoryNetwork(MemoryReactorClock):
         self._next_port += 1
         caller = _socket_address(host, self._next_port)
         callee = _socket_address(called.host, called.port)
-        ours = MemoryTransport(calling, caller, callee)
-        theirs = MemoryTransport(answering, callee, caller)
+        ours = MemoryTransport(calling, caller, callee, self, is_client=True)
+        theirs = MemoryTransport(answering, callee, caller, self)
         self._wires.append((ours, theirs))
         answering.makeConnection(theirs)
         calling.makeConnection(ours)
@@ -839,6 +966,117 @@ def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
 # --- nodes ------------------------------------------------------------------------------------
 
 
+@implementer(IJournal)
+class MemoryJournal:
+    """
+    A journal that keeps everything in memory, and at once.
+
+    Attributes:
+        entries: All there is, in the order in which it came.
+        forks: The proofs that authors have lied.
+        error: What every call fails with that would write or read; ``None`` for none.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.forks: list[Entry] = []
+        self.error: StoreError | None = None
+        self._heads: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
+        self._times: dict[bytes, int] = {}
+        self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
+
+    def heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
+        """
+        How far each author's entries reach: see `IJournal`.
+        """
+        return dict(self._heads.get(room, {}))
+
+    def stored_heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
+        """
+        The same: see `IJournal`.
+        """
+        return self.heads(room)
+
+    def last_time(self, room: bytes) -> int:
+        """
+        The largest time in a room: see `IJournal`.
+        """
+        return self._times.get(room, 0)
+
+    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+        """
+        Keep entries: see `IJournal`.
+        """
+        if self.error is not None:
+            return fail(self.error)
+        for entry in entries:
+            heads = self._heads.setdefault(entry.room, {})
+            seq, last = heads.get(entry.author, (0, NOTHING))
+            if (entry.seq, entry.prev) != (seq + 1, last):
+                raise AssertionError(f"entry {entry.seq} does not follow entry {seq}")
+            heads[entry.author] = (entry.seq, entry.hash)
+            self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
+            self.entries.append(entry)
+        return succeed(None)
+
+    def read(
+        self, room: bytes, author: DeviceKey, after: int, most_bytes: int
+    ) -> Deferred[list[Entry]]:
+        """
+        Read consecutive entries: see `IJournal`.
+        """
+        if self.error is not None:
+            return fail(self.error)
+        found: list[Entry] = []
+        for entry in self.entries:
+            if (entry.room, entry.author) == (room, author) and entry.seq > after:
+                found.append(entry)
+                most_bytes -= len(entry.said.body.encode())
+                if entry.signature and most_bytes <= 0:
+                    break
+        return succeed(found)
+
+    def receipt(self, room: bytes, holder: DeviceKey) -> int:
+        """
+        How far another node holds our entries: see `IJournal`.
+        """
+        return self._receipts.get((room, holder), 0)
+
+    def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
+        """
+        Remember how far another node holds our entries: see `IJournal`.
+        """
+        self._receipts[room, holder] = seq
+
+    def keep_fork(self, entry: Entry) -> Deferred[bool]:
+        """
+        Keep the proof that an author lied: see `IJournal`.
+        """
+        is_news = entry not in self.forks
+        if is_news:
+            self.forks.append(entry)
+        return succeed(is_news)
+
+    def close(self) -> Deferred[None]:
+        """
+        Do nothing.
+        """
+        return succeed(None)
+
+
+def identity_of(name: str) -> Identity:
+    """
+    An identity for tests: the same for the same name, and known to everybody.
+
+    Args:
+        name: Any.
+
+    Returns:
+        It.
+    """
+    return Identity(Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()))
+
+
 def make_node(
     network: MemoryNetwork,
     port: int,
@@ -846,6 +1084,10 @@ def make_node(
     *,
     dialect: Dialect = Dialect.HEADER,
     ask: Callable[[str], Deferred[list[str]]] | None = None,
+    secure_only: bool = False,
+    contacts: Contacts | None = None,
+    journal: IJournal | None = None,
+    identity: Identity | None = None,
 ) -> Node:
     """
     Put a real node on a network in memory.
@@ -854,20 +1096,39 @@ def make_node(
         network: The network.
         port: Where it will listen; unlike in a real system, on `LOOPBACK` only.
         team: Its team name.
-        dialect: How it speaks with a peer that was never heard.
+        dialect: How it speaks with a classic peer that was never heard.
         ask: Looks a host name up; ``None`` finds none.
+        secure_only: Whether it speaks with secure peers alone.
+        contacts: Whom it knows; ``None`` for nobody.
+        journal: Where it keeps entries; ``None`` for one in memory.
+        identity: Who it is; ``None`` for `identity_of` its name.
 
     Returns:
         The node, not started yet.
     """
-    return Node(
+    chance = Random(team)  # noqa: S311 (nobody has to guess it)
+    surroundings = Surroundings(
         network,
         network,
-        [TCP4ServerEndpoint(network, port, interface=LOOPBACK)],
         ask or (lambda _: succeed([])),
+        chance.randbytes,
+        lambda work: succeed(work()),
+        lambda: [LOOPBACK],
+    )
+    store = Store(
+        identity or identity_of(team),
+        Contacts() if contacts is None else contacts,
+        lambda _: succeed(None),
+        MemoryJournal() if journal is None else journal,
+    )
+    return Node(
+        surroundings,
+        store,
+        [TCP4ServerEndpoint(network, port, interface=LOOPBACK)],
         team=team,
         port=port,
         dialect=dialect,
+        secure_only=secure_only,
     )
 
 

@@ -13,12 +13,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from json.encoder import encode_basestring
 from typing import assert_never
 
-from wcwidth import iter_graphemes
-
 from twistedchat.core.addresses import LARGEST_PORT, Address
+from twistedchat.core.pieces import cut_text
 
 __all__ = [
     "LARGEST_PIECE",
@@ -458,45 +458,12 @@ def split_text(
     room = LARGEST_PIECE - (len(shortest) - len("x"))
     if _size(dialect, message.text.strip()) <= room:
         return [message]
-    pieces = [""]
-    used = 0
-    for word in _WORD.findall(message.text):
-        needed = _size(dialect, word)
-        for part in _characters(dialect, word) if needed > room else [word]:
-            needed = _size(dialect, part)
-            if used + needed > room:
-                pieces.append("")
-                used = 0
-            pieces[-1] += part
-            used += needed
+    pieces = cut_text(message.text, room, partial(_size, dialect))
     return [
         ClassicMessage(dialect, message.kind, message.port, message.name, part)
         for piece in pieces
         for part in _disarmed(piece)
         if part.strip()
-    ]
-
-
-_WORD = re.compile(r"\S+\s*|\s+")
-
-# No character that anybody reads is longer: the longest emoji families have 35 bytes.
-_LONGEST_CHARACTER = 100
-
-
-# A long word of ASCII is data, not writing: cut in steps, since thousands of single characters
-# would hold up everything else for many milliseconds.
-_STEP = 8
-
-
-def _characters(dialect: Dialect, word: str) -> list[str]:
-    if word.isascii():
-        return [word[start : start + _STEP] for start in range(0, len(word), _STEP)]
-    return [
-        part
-        for character in iter_graphemes(word)
-        for part in (
-            [character] if _size(dialect, character) <= _LONGEST_CHARACTER else list(character)
-        )
     ]
 
 

@@ -17,7 +17,7 @@ from struct import Struct
 
 import msgspec
 
-from twistedchat.core.errors import RemoteProtocolError
+from twistedchat.core.errors import LocalProtocolError, RemoteProtocolError
 from twistedchat.core.identity import DeviceKey, Identity
 
 __all__ = [
@@ -189,7 +189,12 @@ def sign_run(
 
     Returns:
         The run, and the same as entries.
+
+    Raises:
+        LocalProtocolError: `check_run` would refuse it.
     """
+    if fault := _find_fault(seq, prev, said):
+        raise LocalProtocolError(fault[1])
     forms, hashes = _chain(room, identity.key, seq, prev, said)
     run = Run(room, identity.key, seq, prev, said, identity.sign(forms[-1]))
     return run, _entries(run, hashes)
@@ -208,22 +213,35 @@ def check_run(run: Run) -> tuple[Entry, ...]:
     Raises:
         RemoteProtocolError: The signature is not the author's, or something is out of bounds.
     """
-    if not run.said:
-        raise RemoteProtocolError("empty-run", "A run without entries.")
-    if not 1 <= run.seq <= LARGEST_NUMBER - len(run.said):
-        raise RemoteProtocolError("bad-seq", f"There is no entry number {run.seq}.")
-    for said in run.said:
-        if not 0 <= said.time <= LARGEST_NUMBER:
-            raise RemoteProtocolError("bad-time", f"There is no time {said.time}.")
-        if not _KIND.match(said.kind):
-            raise RemoteProtocolError("bad-kind", "The kind of an entry is no word.")
-        # Most are short, and then there is no need to count exactly.
-        if len(said.body) * 4 > LARGEST_BODY and len(said.body.encode()) > LARGEST_BODY:
-            raise RemoteProtocolError("large-body", f"An entry of more than {LARGEST_BODY} bytes.")
+    if fault := _find_fault(run.seq, run.prev, run.said):
+        raise RemoteProtocolError(*fault)
     forms, hashes = _chain(run.room, run.author, run.seq, run.prev, run.said)
     if not run.author.has_signed(run.signature, forms[-1]):
         raise RemoteProtocolError("bad-signature", "An entry is not signed by its author.")
     return _entries(run, hashes)
+
+
+def _find_fault(seq: int, prev: bytes, said: tuple[Said, ...]) -> tuple[str, str] | None:
+    if not said:
+        return "empty-run", "A run without entries."
+    if not 1 <= seq <= LARGEST_NUMBER + 1 - len(said):
+        return "bad-seq", "An entry with a number that there is not."
+    # Nothing stands before the first entry, and something before each other. Else an author could
+    # sign what nobody's journal can hold, and what would look like the proof of a fork.
+    if (seq == 1) != (prev == NOTHING):
+        return "bad-prev", "An entry that does not say what stands before it."
+    for one in said:
+        if not 0 <= one.time <= LARGEST_NUMBER:
+            return "bad-time", "An entry with a time that there is not."
+        if not _KIND.match(one.kind):
+            return "bad-kind", "An entry with a kind that is no word."
+        try:
+            size = len(one.body if one.body.isascii() else one.body.encode())
+        except UnicodeEncodeError:
+            return "bad-text", "An entry with half a character: it has no UTF-8."
+        if size > LARGEST_BODY:
+            return "large-body", f"An entry of more than {LARGEST_BODY} bytes."
+    return None
 
 
 def _chain(

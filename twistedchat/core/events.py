@@ -32,6 +32,7 @@ __all__ = [
     "Progress",
     "Sent",
     "SessionOpened",
+    "StoreFailed",
     "TextReceived",
     "TextsDelivered",
     "TextsStranded",
@@ -128,8 +129,10 @@ class TextReceived:
 @dataclass(frozen=True, slots=True)
 class CallerCame:
     """
-    There is somebody that the person has to decide about: a stranger who knocks, a key that is not
-    the one that was known, a peer that no longer proves who it is.
+    There is somebody that the person has to decide about.
+
+    A stranger who knocks, a key that is not the one that was known, or a contact's address that no
+    longer proves whose it is.
     """
 
     caller: Caller
@@ -203,6 +206,18 @@ class ForkSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFailed:
+    """
+    Something could not be kept: what was not is still with whoever said it.
+
+    Attributes:
+        reason: What happened, in words for a person.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NearbyChanged:
     """
     Other nodes were found on the network, or went.
@@ -248,6 +263,7 @@ Event: TypeAlias = (
     | TextsDelivered
     | TextsStranded
     | ForkSeen
+    | StoreFailed
     | NearbyChanged
     | PeerAdded
     | PeerChanged

@@ -15,11 +15,13 @@ from msgspec import Meta
 from twistedchat.core.entries import LARGEST_NUMBER, Run, Said
 from twistedchat.core.errors import InvalidKey, LocalProtocolError, RemoteProtocolError
 from twistedchat.core.identity import parse_key
+from twistedchat.core.safetext import safe_text
 
 __all__ = [
     "LARGEST_FRAME",
     "LONGEST_KNOCK",
     "PROTOCOL_VERSION",
+    "ROOM_IN_RUN",
     "Bye",
     "Frame",
     "Have",
@@ -34,6 +36,7 @@ __all__ = [
     "encode_frame",
     "frame_of_run",
     "run_of_frame",
+    "size_of",
 ]
 
 PROTOCOL_VERSION = 2
@@ -45,20 +48,30 @@ LARGEST_FRAME = 64 * 1024
 # Characters that a stranger may say at the door: two sentences, as in a text message.
 LONGEST_KNOCK = 280
 
-# Rooms in one `have`. In JSON each takes up to three hundred bytes.
+# Bytes in the frame of a run for what it says. The rest, rounded up, is for 64 digits of each of
+# three hashes, 128 of the signature, two numbers, and the names of all of them.
+ROOM_IN_RUN = LARGEST_FRAME - 512
+
+# Rooms in one `have`, and authors in each. An author takes up to 153 bytes and a room 70 more: so
+# 64 conversations of two fit into a frame, or one room of 400; more takes several frames.
 MOST_ROOMS = 64
+MOST_AUTHORS = 400
 
-# Authors of one room: as many as a room may have members in later versions.
-MOST_AUTHORS = 1024
-
-# Peers that can be asked for, and addresses that can be told for each, in one frame.
+# Peers that can be asked for, and addresses that can be told for each, in one frame: it holds so
+# many IP addresses, and about half as many host names of the longest kind.
 MOST_SOUGHT = 64
 MOST_TOLD = 8
 
+# Characters of what is said about a broken frame: enough for what and where, and little where its
+# sender had a hand in it.
+LONGEST_REASON = 200
+
 _Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
-_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-_Hint = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-_Word = Annotated[str, Meta(pattern="^[a-z][a-z-]{0,31}$")]
+# Not "$" at the end, which a line break may follow.
+_Hash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+_Hint = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+_Signature = Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z")]
+_Word = Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,31}\Z")]
 _AddressText = Annotated[str, Meta(max_length=300)]
 
 
@@ -76,6 +89,7 @@ class Hello(_Tagged, frozen=True, tag="hello"):
         port: Where it listens.
         dial: From who opened the connection: a number that grows with each one it opens, in
             microseconds since the epoch where its clock allows. From the other side 0.
+        knows: Whether the sender has let the other side in already.
         features: What it can do beyond this version, each in a word.
     """
 
@@ -83,6 +97,7 @@ class Hello(_Tagged, frozen=True, tag="hello"):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     port: Annotated[int, Meta(ge=1, le=65535)]
     dial: _Count = 0
+    knows: bool = False
     features: Annotated[tuple[_Word, ...], Meta(max_length=32)] = ()
 
 
@@ -96,8 +111,10 @@ class Knock(_Tagged, frozen=True, tag="knock"):
 
 class Have(_Tagged, frozen=True, tag="have"):
     """
-    How far the sender holds each author's entries, by room: the number and the hash of the last
-    one it has stored. Said to those alone whom it has let in.
+    How far the sender holds each author's entries, by room.
+
+    For each the number and the hash of the last one it has stored. Said to those alone whom it has
+    let in, so it also says that they are; and said again when more has been stored, as a receipt.
     """
 
     rooms: Annotated[
@@ -116,13 +133,15 @@ class RunFrame(_Tagged, frozen=True, tag="run"):
     seq: Annotated[int, Meta(ge=1, le=LARGEST_NUMBER)]
     prev: _Hash
     said: Annotated[tuple[Said, ...], Meta(min_length=1)]
-    sig: Annotated[str, Meta(pattern="^[0-9a-f]{128}$")]
+    sig: _Signature
 
 
 class Seek(_Tagged, frozen=True, tag="seek"):
     """
-    Whom the sender knows and cannot reach: salted hints, which only those understand who know the
-    same keys (`twistedchat.core.hints`).
+    Whom the sender knows and cannot reach.
+
+    Said by salted hints, which only those understand who know the same keys
+    (`twistedchat.core.hints`).
     """
 
     salt: _Hint
@@ -190,9 +209,13 @@ def encode_frame(frame: Frame) -> bytes:
         One line without its end, and without a line break in it.
 
     Raises:
-        LocalProtocolError: It is longer than `LARGEST_FRAME`.
+        LocalProtocolError: It is longer than `LARGEST_FRAME`, or holds half a character, which
+            has no UTF-8.
     """
-    line = _ENCODER.encode(frame)
+    try:
+        line = _ENCODER.encode(frame)
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("A frame with half a character: it has no UTF-8.") from error
     if len(line) > LARGEST_FRAME:
         raise LocalProtocolError(f"A frame of {len(line)} bytes: {LARGEST_FRAME} is the most.")
     return line
@@ -215,12 +238,12 @@ def decode_frame(line: bytes) -> Frame | None:
         raise RemoteProtocolError("large-frame", f"A frame of more than {LARGEST_FRAME} bytes.")
     try:
         return _FRAME.decode(line)
-    except msgspec.ValidationError as error:
-        if _is_unknown(line):
-            return None
-        raise RemoteProtocolError("broken-frame", f"A broken frame: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteProtocolError("broken-frame", f"A broken frame: {error}.") from error
+        if isinstance(error, msgspec.ValidationError) and _is_unknown(line):
+            return None
+        # What is reported can hold a piece of the frame.
+        reason = safe_text(str(error)[:LONGEST_REASON])[:LONGEST_REASON]
+        raise RemoteProtocolError("broken-frame", f"A broken frame: {reason}.") from error
 
 
 def _is_unknown(line: bytes) -> bool:
@@ -248,6 +271,19 @@ def frame_of_run(run: Run) -> RunFrame:
         said=run.said,
         sig=run.signature.hex(),
     )
+
+
+def size_of(said: Said) -> int:
+    """
+    How much room something takes in the frame of its run.
+
+    Args:
+        said: What is said.
+
+    Returns:
+        Bytes, with the comma behind it.
+    """
+    return len(_ENCODER.encode(said)) + 1
 
 
 def run_of_frame(frame: RunFrame) -> Run:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -146,7 +146,7 @@ def key_of_certificate(certificate: x509.Certificate) -> DeviceKey:
     """
     try:
         key = certificate.public_key()
-    except ValueError:
+    except (UnsupportedAlgorithm, ValueError):
         # Of a kind that is not known here, or broken.
         key = None
     if not isinstance(key, Ed25519PublicKey):

@@ -98,8 +98,9 @@ class Roster:
     """
     The lists of active and connected peers.
 
-    Where there is no room, the least recently heard goes, a connected one last; a host that has its
-    full share makes room among its own.
+    Where there is no room, the least recently heard goes, a connected one last, and secure peers
+    after all classic ones, whom anybody can invent; a host that has its full share makes room among
+    its own.
 
     Args:
         most_peers: How many peers are kept in all.
@@ -268,7 +269,7 @@ class Roster:
         candidates = [
             peer for peer in self._peers.values() if host is None or _claimed_host(peer) == host
         ]
-        dropped = next((peer for peer in candidates if not peer.is_connected), candidates[0])
+        dropped = min(candidates, key=lambda peer: (peer.key is not None, peer.is_connected))
         del self._peers[dropped.id]
         self._forget(dropped)
         return dropped

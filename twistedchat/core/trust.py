@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
+from itertools import islice
 from typing import Protocol
 
 from twistedchat.core.addresses import Address
@@ -43,6 +45,8 @@ MOST_ADDRESSES = 8
 
 # Those who wait at the door. A class comes to thirty; of a flood the oldest go.
 MOST_CALLERS = 64
+
+_VARIATIONS = frozenset("\ufe0e\ufe0f")
 
 
 class TooManyContacts(ChatError):
@@ -136,7 +140,7 @@ class Caller:
         key: Its key; of a downgrade the contact's.
         name: The name it gives itself; of a downgrade the contact's.
         address: Where it can be dialled, as far as is known, or where it answered.
-        time: When it came, in seconds since the epoch.
+        time: When it came last, in seconds since the epoch.
         text: What it said at the door.
         contact: Whom it could be taken for.
     """
@@ -207,13 +211,14 @@ class Contacts:
     """
 
     def __init__(self, contacts: Iterable[Contact] = (), most: int = MOST_CONTACTS) -> None:
-        self.changes = 0
         self._most = most
-        self._contacts = {contact.key: contact for contact in contacts}
+        self._contacts: dict[DeviceKey, Contact] = {}
+        # Who holds each of the contacts' addresses.
         self._at: dict[Address, DeviceKey] = {}
-        for contact in self._contacts.values():
-            for address in contact.addresses:
-                self._at.setdefault(address, contact.key)
+        self.changes = 0
+        for contact in contacts:
+            self._keep(contact)
+        self.changes = 0
 
     def all(self) -> list[Contact]:
         """
@@ -338,8 +343,8 @@ class Contacts:
         contact = self._contacts.pop(key, None)
         if contact is not None:
             self.changes += 1
-            for address in [there for there, who in self._at.items() if who == key]:
-                del self._at[address]
+            for there in contact.addresses:
+                del self._at[there]
         return contact
 
     def supersede(self, old: DeviceKey, new: DeviceKey, name: str, now: float) -> Contact:
@@ -353,13 +358,18 @@ class Contacts:
             now: The time, in seconds since the epoch.
 
         Returns:
-            The contact, which has not been verified.
+            The contact. It is not verified by that, however well the old key was.
+
+        Raises:
+            TooManyContacts: There is no room, since the old key was none of a contact.
         """
+        known = self._contacts.get(new)
+        if known is None and old not in self._contacts:
+            return self.accept(new, name, now)
         before = self.forget(old)
-        addresses = before.addresses if before else ()
-        contact = self._add(Contact(new, name, addresses=addresses, since=now))
-        self._at.update(dict.fromkeys(addresses, new))
-        return contact
+        contact = known or Contact(new, name, since=now)
+        addresses = contact.addresses + (before.addresses if before else ())
+        return self._keep(replace(contact, name=name, is_blocked=False, addresses=addresses))
 
     def verify(self, key: DeviceKey) -> Contact | None:
         """
@@ -392,12 +402,8 @@ class Contacts:
             return None
         addresses = contact.addresses
         if reached is not None:
-            self._release(reached, but=key)
-            addresses = (reached, *(there for there in addresses if there != reached))
-            for there in addresses[MOST_ADDRESSES:]:
-                self._at.pop(there, None)
-            addresses = addresses[:MOST_ADDRESSES]
-            self._at[reached] = key
+            self.release(reached)
+            addresses = (reached, *addresses)
         return self._keep(replace(contact, name=name, addresses=addresses, last_met=now))
 
     def release(self, address: Address) -> None:
@@ -407,16 +413,11 @@ class Contacts:
         Args:
             address: The address.
         """
-        self._release(address, but=None)
-
-    def _release(self, address: Address, but: DeviceKey | None) -> None:
         holder = self._at.get(address)
-        if holder is None or holder == but:
-            return
-        del self._at[address]
-        contact = self._contacts[holder]
-        left = tuple(there for there in contact.addresses if there != address)
-        self._keep(replace(contact, addresses=left))
+        if holder is not None:
+            contact = self._contacts[holder]
+            left = tuple(there for there in contact.addresses if there != address)
+            self._keep(replace(contact, addresses=left))
 
     def _add(self, contact: Contact) -> Contact:
         if len(self._contacts) >= self._most:
@@ -426,22 +427,46 @@ class Contacts:
         return self._keep(contact)
 
     def _keep(self, contact: Contact) -> Contact:
-        self.changes += 1
+        # An address has one holder, and a contact not too many addresses.
+        if before := self._contacts.get(contact.key):
+            for there in before.addresses:
+                del self._at[there]
+        free = (there for there in dict.fromkeys(contact.addresses) if there not in self._at)
+        addresses = tuple(islice(free, MOST_ADDRESSES))
+        self._at.update(dict.fromkeys(addresses, contact.key))
+        contact = replace(contact, addresses=addresses)
         self._contacts[contact.key] = contact
+        self.changes += 1
         return contact
 
 
+# A stranger's name is compared with that of every contact, and theirs are always the same ones.
+@lru_cache(maxsize=2 * MOST_CONTACTS)
 def _as_read(name: str) -> str:
-    # Without case, width and white space: what else looks alike is shown with the key beside it.
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    # Without case, width, white space, and the joiners and variations that nobody sees: what else
+    # looks alike is shown with the key beside it.
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFKC", name).casefold()
+        if not character.isspace()
+        and character not in _VARIATIONS
+        and unicodedata.category(character) != "Cf"
+    )
+
+
+# What any stranger can be at the door for; the rest takes an address of a contact's.
+_BY_ANYBODY = frozenset({Reason.KNOCK, Reason.NAMESAKE})
 
 
 class Door:
     """
-    Those who wait for the person to decide, at most one of each kind for each key.
+    Those who wait for the person to decide.
+
+    Of each key there is at most one that speaks for itself, and one downgrade, which speaks for the
+    contact's address.
 
     Args:
-        most: How many are kept; of more the oldest go.
+        most: How many are kept; of more the oldest go, and first those that anybody can send.
     """
 
     def __init__(self, most: int = MOST_CALLERS) -> None:
@@ -462,26 +487,24 @@ class Door:
 
     def add(self, caller: Caller) -> bool:
         """
-        Somebody came.
+        Somebody came, or came again.
 
         Args:
-            caller: Who.
+            caller: Who. What it said at the door when it was there before stays said, until it says
+                something else.
 
         Returns:
             Whether that is news: it did not wait there already, saying the same.
         """
         place = _place(caller)
         before = self._callers.get(place)
-        if before is not None and (before.reason, before.text, before.address) == (
-            caller.reason,
-            caller.text or before.text,
-            caller.address,
-        ):
-            return False
+        if before is None:
+            self._make_room()
+            self._callers[place] = caller
+            return True
+        caller = replace(caller, text=caller.text or before.text)
         self._callers[place] = caller
-        while len(self._callers) > self._most:
-            del self._callers[next(iter(self._callers))]
-        return True
+        return caller != replace(before, time=caller.time, contact=caller.contact)
 
     def remove(self, caller: Caller) -> None:
         """
@@ -491,6 +514,14 @@ class Door:
             caller: Who.
         """
         self._callers.pop(_place(caller), None)
+
+    def _make_room(self) -> None:
+        # Strangers come as often as they like, with a new key each time. It pushes off no warning.
+        if len(self._callers) >= self._most:
+            strangers = (
+                place for place, caller in self._callers.items() if caller.reason in _BY_ANYBODY
+            )
+            del self._callers[next(strangers, next(iter(self._callers)))]
 
 
 def _place(caller: Caller) -> tuple[DeviceKey, bool]:

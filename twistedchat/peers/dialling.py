@@ -1,20 +1,24 @@
 """
-Dialling: one message, one connection, and what can go wrong on the way in words for a person.
+Dialling: what goes out, and what can go wrong on the way in words for a person.
 """
 
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from os import strerror
 from socket import AI_ADDRCONFIG, SOCK_STREAM, gaierror, getaddrinfo
 
+from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
+    ConnectionAborted,
+    ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
     DNSLookupError,
@@ -28,12 +32,15 @@ from twistedchat.core.errors import (
     ConnectionReset,
     HostNotFound,
     HostUnreachable,
+    InvalidKey,
     NoAnswer,
     NotSent,
+    NotTrusted,
     PeerRefused,
 )
+from twistedchat.core.identity import DeviceKey, parse_key
 from twistedchat.peers.doorman import Doorman
-from twistedchat.peers.protocol import Delivery, PeerFactory
+from twistedchat.peers.protocol import Call, Delivery, Dial, PeerFactory, PeerProtocol, Question
 
 __all__ = ["DIAL_TIMEOUT", "MOST_DIALS", "Dialler", "addresses_of"]
 
@@ -44,6 +51,9 @@ DIAL_TIMEOUT = 5.0
 # Connections being made at one time: as many as senders that a whole class has, and few enough that
 # addresses which never answer take up neither file descriptors nor a router's table.
 MOST_DIALS = 64
+
+# What a node answers to the empty question; later ones may have a higher number.
+_ANSWER = re.compile(rb"TWISTEDCHAT/[0-9]{1,9} ([0-9a-f]{64})\s*\Z")
 
 
 class Dialler:
@@ -105,16 +115,65 @@ class Dialler:
         delivery = Delivery(write)
         try:
             async with self._lines:
-                await self._endpoint(recipient).connect(PeerFactory(self._doorman, delivery))
+                await self._connect(recipient, delivery)
                 return await delivery.taken
-        except (
-            ConnectError,
-            ConnectionLost,
-            DNSLookupError,
-            CancelledError,
-            ConnectingCancelledError,
-        ) as error:
+        except _FAILURES as error:
             raise _in_words(recipient, error) from error
+
+    async def ask_who(self, address: Address) -> DeviceKey | None:
+        """
+        Ask the empty question: connect, say nothing, and hear who it is.
+
+        Args:
+            address: Where to.
+
+        Returns:
+            The key that a node there calls its own, which proves nothing yet; ``None`` for any
+            other program.
+
+        Raises:
+            NotSent: Nobody could be asked.
+        """
+        question = Question()
+        try:
+            async with self._lines:
+                await self._connect(address, question)
+                answer = _ANSWER.match(await question.answered)
+        except _FAILURES as error:
+            raise _in_words(address, error) from error
+        if answer is None:
+            return None
+        try:
+            return parse_key(answer[1].decode())
+        except InvalidKey:
+            return None
+
+    async def open_session(self, dial: Dial) -> PeerProtocol:
+        """
+        Open a session with a node.
+
+        Args:
+            dial: Where to, and with whom.
+
+        Returns:
+            The connection; the other side has proven its key and said hello.
+
+        Raises:
+            NotSent: There is no session; `NotTrusted` where it is because of the key.
+        """
+        try:
+            async with self._lines:
+                await self._connect(dial.address, dial)
+                return await dial.opened
+        except _FAILURES as error:
+            if dial.refused is not None:
+                raise NotTrusted(
+                    f"Not trusted: {dial.address} proved another key than it should have."
+                ) from error
+            raise _in_words(dial.address, error) from error
+
+    async def _connect(self, address: Address, call: Call) -> None:
+        await self._endpoint(address).connect(PeerFactory(self._doorman, call))
 
     def _endpoint(self, recipient: Address) -> IStreamClientEndpoint:
         host, port = recipient.host, recipient.port
@@ -156,6 +215,18 @@ _UNREACHABLE = frozenset(
 )
 
 
+_FAILURES = (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+    CancelledError,
+    ConnectingCancelledError,
+    SSL.Error,
+)
+
+
 def _in_words(recipient: Address, error: Exception) -> NotSent:
     match error:
         case ConnectionRefusedError():
@@ -174,6 +245,8 @@ def _in_words(recipient: Address, error: Exception) -> NotSent:
             return ConnectionReset(
                 f"Reset: {recipient} broke the connection off, and may not have read it."
             )
+        case SSL.Error() | ConnectionDone() | ConnectionAborted():
+            return NotTrusted(f"Turned away: {recipient} does not talk with us.")
         case ConnectError(osError=int(code)) if code in _UNREACHABLE:
             return HostUnreachable(
                 f"Unreachable: there is no way to {recipient.host} from here "

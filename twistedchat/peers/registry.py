@@ -12,7 +12,8 @@ from twisted.logger import Logger
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
 from twistedchat.core.events import Event, PeerAdded, PeerChanged, PeerRemoved
-from twistedchat.core.roster import Peer, Roster
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.roster import Peer, Recipient, Roster
 
 __all__ = ["PeerRegistry"]
 
@@ -103,17 +104,49 @@ class PeerRegistry(Service):
         self._tell(before, peer, gone)
         return peer
 
-    def remove(self, address: Address) -> Peer | None:
+    def met(
+        self,
+        key: DeviceKey,
+        name: str,
+        address: Address,
+        *,
+        is_connected: bool,
+        is_verified: bool,
+        now: float | None = None,
+        received: int = 0,
+        sent: int = 0,
+    ) -> Peer:
+        """
+        Something went between a secure peer and us: see `twistedchat.core.roster.Roster.met`.
+
+        Returns:
+            The peer as it is now.
+        """
+        before = self.roster.find(key)
+        peer, gone = self.roster.met(
+            key,
+            name,
+            address,
+            is_connected=is_connected,
+            is_verified=is_verified,
+            now=now,
+            received=received,
+            sent=sent,
+        )
+        self._tell(before, peer, gone)
+        return peer
+
+    def remove(self, recipient: Recipient) -> Peer | None:
         """
         Take a peer off both lists.
 
         Args:
-            address: Whom.
+            recipient: Whom.
 
         Returns:
             The peer as it was, or ``None`` where it was not listed.
         """
-        peer = self.roster.remove(address)
+        peer = self.roster.remove(recipient)
         if peer is not None:
             self.publish(PeerRemoved(peer))
         return peer
@@ -123,9 +156,9 @@ class PeerRegistry(Service):
             self.publish(PeerRemoved(other))
         if before is None:
             self.publish(PeerAdded(peer))
-        elif (before.name, before.dialect, before.is_connected) != (
-            peer.name,
-            peer.dialect,
-            peer.is_connected,
-        ):
+        elif _shown(before) != _shown(peer):
             self.publish(PeerChanged(peer))
+
+
+def _shown(peer: Peer) -> tuple[object, ...]:
+    return peer.name, peer.dialect, peer.is_connected, peer.is_verified, peer.address

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import msgspec
 
 from twistedchat.core.errors import ConfigError
+from twistedchat.store.files import write_private
 
 __all__ = ["Settings", "StateDirectory"]
 
@@ -98,17 +98,7 @@ class StateDirectory:
         """
         file = self.path / "settings.json"
         try:
-            # Made by NamedTemporaryFile with mode 0600, and in the same folder, so that the
-            # replacement is one step of one file system.
-            with NamedTemporaryFile(dir=self.path, prefix=".settings-", delete=False) as draft:
-                try:
-                    draft.write(msgspec.json.encode(settings))
-                    draft.flush()
-                    os.fsync(draft.fileno())
-                    Path(draft.name).replace(file)
-                except BaseException:
-                    Path(draft.name).unlink(missing_ok=True)
-                    raise
+            write_private(file, msgspec.json.encode(settings))
         except OSError as error:
             raise ConfigError(
                 f"The settings cannot be written to {file} ({error.strerror}). "

@@ -1,0 +1,200 @@
+"""
+Keeping two journals in step: what one session still has to carry, and what to make of what comes.
+
+Both sides tell each other how far they hold each author's entries (`Have`), and each sends what the
+other lacks, in runs; what has been stored is told again, which is the receipt. On the wire an entry
+can come twice, in the journal it is once. Without any I/O.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from twistedchat.core.entries import NOTHING, Entry, Run, Said
+from twistedchat.core.errors import RemoteProtocolError
+from twistedchat.core.frames import ROOM_IN_RUN, size_of
+from twistedchat.core.identity import DeviceKey
+
+__all__ = [
+    "MOST_IN_FLIGHT",
+    "Chain",
+    "Forked",
+    "Heads",
+    "Outbox",
+    "how_many_fit",
+    "run_from",
+    "take_run",
+]
+
+# Whose entries, and in which room.
+Chain: TypeAlias = tuple[bytes, DeviceKey]
+
+# Of each author the number and the hash of the last entry.
+Heads: TypeAlias = Mapping[DeviceKey, tuple[int, bytes]]
+
+# Bytes of frames that may be on their way in one session before the other side has told that it has
+# stored some of them: enough that a fast peer is never idle while a commit runs, little enough that
+# a slow one makes us keep no more.
+MOST_IN_FLIGHT = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """
+    Proof that an author has signed two different entries with one number.
+
+    Attributes:
+        entry: The signed one that does not fit to what is in the journal.
+    """
+
+    entry: Entry
+
+
+def take_run(entries: tuple[Entry, ...], heads: Heads) -> tuple[Entry, ...] | Forked:
+    """
+    Decide what is new in a run.
+
+    Args:
+        entries: What came, checked.
+        heads: How far the journal reaches in that room.
+
+    Returns:
+        The entries to append, none where all are held already; or a proof that its author lies.
+
+    Raises:
+        RemoteProtocolError: It leaves out what we had told that we lack.
+    """
+    first, last = entries[0], entries[-1]
+    head, head_hash = heads.get(first.author, (0, NOTHING))
+    if first.seq > head + 1:
+        raise RemoteProtocolError("gap", f"Entries from {first.seq} on, where {head} were held.")
+    if last.seq < head:
+        return ()
+    at_head = first.prev if first.seq == head + 1 else entries[head - first.seq].hash
+    if at_head != head_hash:
+        return Forked(last)
+    return entries[head + 1 - first.seq :]
+
+
+def how_many_fit(said: Sequence[Said]) -> int:
+    """
+    How many things can go in one run.
+
+    Args:
+        said: What is to be said, at least one.
+
+    Returns:
+        At least 1: any single one fits.
+    """
+    room = ROOM_IN_RUN
+    for count, one in enumerate(said):
+        room -= size_of(one)
+        if room < 0:
+            return max(1, count)
+    return len(said)
+
+
+def run_from(entries: Sequence[Entry]) -> Run:
+    """
+    Make a run of what the journal holds.
+
+    Args:
+        entries: Consecutive ones of one chain, the last of them signed.
+
+    Returns:
+        As many of them, from the first on, as fit into one frame and end with a signature.
+    """
+    fitting = how_many_fit([entry.said for entry in entries])
+    # What stands between two signatures came, or was made, in one frame, so it fits again.
+    last = next((index for index in range(fitting - 1, -1, -1) if entries[index].signature), None)
+    if last is None:
+        last = next(index for index, entry in enumerate(entries) if entry.signature)
+    first = entries[0]
+    said = tuple(entry.said for entry in entries[: last + 1])
+    return Run(first.room, first.author, first.seq, first.prev, said, entries[last].signature)
+
+
+class Outbox:
+    """
+    How much of what we hold the other side of a session has, and what is on its way there.
+    """
+
+    def __init__(self) -> None:
+        self._theirs: dict[Chain, int] = {}
+        self._sent: dict[Chain, int] = {}
+        self._on_the_way: deque[tuple[Chain, int, int]] = deque()
+        self._in_flight = 0
+        self._given_up: set[Chain] = set()
+
+    def has(self, chain: Chain) -> int:
+        """
+        How far the other side has told to hold a chain.
+
+        Args:
+            chain: Which.
+
+        Returns:
+            The number of the last entry; 0 where it has none.
+        """
+        return self._theirs.get(chain, 0)
+
+    def told(self, chain: Chain, seq: int) -> None:
+        """
+        The other side told how far it holds a chain.
+
+        Args:
+            chain: Which.
+            seq: The number of the last entry that it has stored.
+        """
+        self._theirs[chain] = max(seq, self._theirs.get(chain, 0))
+        # Runs are stored in the order in which they went, but each chain tells of itself.
+        while self._on_the_way:
+            on_top, last, size = self._on_the_way[0]
+            if self._theirs.get(on_top, 0) < last:
+                break
+            self._on_the_way.popleft()
+            self._in_flight -= size
+
+    def next_after(self, chain: Chain, head: int) -> int | None:
+        """
+        What to send next of a chain.
+
+        Args:
+            chain: Which.
+            head: How far we hold it, on the disk.
+
+        Returns:
+            The number after which to go on; ``None`` where there is nothing to send, or enough on
+            its way.
+        """
+        if chain in self._given_up or self._in_flight >= MOST_IN_FLIGHT:
+            return None
+        after = max(self._sent.get(chain, 0), self._theirs.get(chain, 0))
+        return after if after < head else None
+
+    def went(self, chain: Chain, last: int, size: int) -> None:
+        """
+        A run was sent.
+
+        Args:
+            chain: Of which.
+            last: The number of its last entry.
+            size: Bytes of its frame.
+        """
+        self._sent[chain] = last
+        self._on_the_way.append((chain, last, size))
+        self._in_flight += size
+
+    def give_up(self, chain: Chain) -> None:
+        """
+        Send nothing more of a chain: the two sides hold different ones.
+
+        Args:
+            chain: Which.
+        """
+        self._given_up.add(chain)
+        self._in_flight -= sum(size for of, _, size in self._on_the_way if of == chain)
+        self._on_the_way = deque(sent for sent in self._on_the_way if sent[0] != chain)

@@ -26,6 +26,7 @@ import subprocess
 from collections.abc import Iterator
 from functools import cache
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -206,7 +207,7 @@ def _remove(name: str) -> None:
 def _remove_leftovers() -> None:
     for name in _namespaces(PREFIX.rstrip("-")):
         owner = name.removeprefix(PREFIX).partition("-")[0]
-        if owner.isdecimal() and not os.path.exists(f"/proc/{owner}"):
+        if owner.isdecimal() and not Path("/proc", owner).exists():
             with contextlib.suppress(OSError):
                 # Another test process may do the same.
                 _remove(name)

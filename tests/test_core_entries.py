@@ -339,7 +339,7 @@ class RunTests(SynchronousTestCase):
         Whatever bit of the frame is another: it is refused, not understood, or the same run.
         """
         line = encode_frame(frame_of_run(RUN))
-        outcomes = []
+        outcomes: list[object] = []
 
         for bent in bits(line):
             try:

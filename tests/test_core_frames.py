@@ -220,7 +220,8 @@ class FrameTests(SynchronousTestCase):
             members = json.loads(line)
             del members["t"]
             for name, value in members.items():
-                for wrong in (None, 7.5, -1, 7, "\u00e9", [[]], {"": 0}, True):
+                wrongs: tuple[object, ...] = (None, 7.5, -1, 7, "\u00e9", [[]], {"": 0}, True)
+                for wrong in wrongs:
                     if type(wrong) is not type(value):
                         self.refuse(json.dumps(json.loads(line) | {name: wrong}).encode())
                 if name not in optional and not isinstance(frame, Bye):
@@ -234,13 +235,14 @@ class FrameTests(SynchronousTestCase):
         Versions before this one, names and ports out of bounds.
         """
         good = {"t": "hello", "v": 2, "name": "Quokka", "port": 6101}
-        for name, taken, refused in (
+        bounds: tuple[tuple[str, tuple[object, ...], tuple[object, ...]], ...] = (
             ("v", (2, LARGEST_NUMBER), (1, 0, -2, LARGEST_NUMBER + 1, "2", 2.0)),
             ("name", ("x", "x" * 64, "\U0001f44b" * 64), ("", "x" * 65)),
             ("port", (1, 65535), (0, 65536, -1, "6101")),
             ("dial", (0, LARGEST_NUMBER), (-1, LARGEST_NUMBER + 1, 2**64, 10**30)),
             ("features", ([], ["a"] * 32), (["a"] * 33, [""], ["A"], ["a\n"], ["a b"], "a")),
-        ):
+        )
+        for name, taken, refused in bounds:
             for value in taken:
                 self.assertIsInstance(
                     decode_frame(json.dumps(good | {name: value}).encode()), Hello
@@ -512,12 +514,12 @@ class BoundTests(SynchronousTestCase):
         """
         Both have a bound, even where what is said of each is short.
         """
-        for rooms in (
-            {f"{room:064x}": {} for room in range(MOST_ROOMS + 1)},
-            {HASH: {f"{author:064x}": (0, HASH) for author in range(MOST_AUTHORS + 1)}},
+        for have in (
+            Have(rooms={f"{room:064x}": {} for room in range(MOST_ROOMS + 1)}),
+            Have(rooms={HASH: {f"{who:064x}": (0, HASH) for who in range(MOST_AUTHORS + 1)}}),
         ):
             with self.assertRaises(RemoteProtocolError) as caught:
-                decode_frame(encode_frame(Have(rooms=rooms)))
+                decode_frame(encode_frame(have))
             self.assertEqual("broken-frame", caught.exception.code)
 
     def test_all_that_are_sought_fit(self) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
@@ -93,7 +94,7 @@ def written(y: int, sign: int) -> bytes:
     return (y | sign << 255).to_bytes(32, "little")
 
 
-def certificate_around(key: x509.base.CertificatePublicKeyTypes) -> x509.Certificate:
+def certificate_around(key: CertificatePublicKeyTypes) -> x509.Certificate:
     """
     A certificate that somebody else signed.
     """
@@ -339,7 +340,7 @@ class CertificateTests(SynchronousTestCase):
         """
         There is one kind of device key.
         """
-        others: dict[str, x509.base.CertificatePublicKeyTypes] = {
+        others: dict[str, CertificatePublicKeyTypes] = {
             "RSA": rsa.generate_private_key(65537, 1024).public_key(),
             "P-256": ec.generate_private_key(ec.SECP256R1()).public_key(),
             "P-384": ec.generate_private_key(ec.SECP384R1()).public_key(),
@@ -416,7 +417,7 @@ class CertificateTests(SynchronousTestCase):
         part = QUOKKA.secret.public_key().public_bytes(
             Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         )
-        outcomes = []
+        outcomes: list[DeviceKey | None] = []
 
         for bit in range(len(part) * 8):
             changed = bytearray(part)

@@ -10,30 +10,45 @@ from typing_extensions import override
 from tests.strategies import typed_lines
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.invites import Invite
 from twistedchat.core.menu import (
     HELP,
     LARGEST_TEXT,
     MENU,
     MOST_UNSENT,
     Connect,
+    Decide,
     Effect,
     LookUp,
     Menu,
     Quit,
     SendText,
     Show,
+    ShowWords,
+    UseInvite,
+    Verify,
 )
-from twistedchat.core.roster import Roster
+from twistedchat.core.nearby import Nearby
+from twistedchat.core.roster import Recipient
+from twistedchat.core.trust import Caller, Contact, Decision, Reason
+from twistedchat.testing import FakeNode
 
 QUOKKA = Address("10.0.0.1", 6101)
 PANDA = Address("10.0.0.2", 6202)
 NUMBAT = Address("10.0.0.3", 6303)
-NOW = 1000.0
+WHALE = DeviceKey(b"\x1a" * 32)
+ORCA = DeviceKey(b"\x0c" * 32)
+EVE = DeviceKey(b"\xee" * 32)
+WORDS = ("apple", "pear", "fig", "plum", "kiwi", "lime")
+NOW = 1e9
 
-# Stand in a transcript for an empty line, and for the answer to a question for a host name.
+# Stand in a transcript for an empty line, and for the answers to what the menu waits for.
 EMPTY = "\u23ce"
 FOUND = "(found)"
 NOT_FOUND = "(not found)"
+DONE = "(done)"
+REFUSED = "(refused)"
 
 
 def told(effects: list[Effect]) -> list[str]:
@@ -46,20 +61,36 @@ def told(effects: list[Effect]) -> list[str]:
             case Show(shown):
                 lines += ["".join(text for _, text in line).rstrip() for line in shown]
             case SendText(recipients, text):
-                lines.append(f"<send {text!r} to {', '.join(map(str, recipients))}>")
-            case Connect(addresses, manual):
+                lines.append(f"<send {text!r} to {', '.join(map(short, recipients))}>")
+            case Connect(recipients, manual):
                 how = "manual" if manual else "auto"
-                lines.append(f"<connect {how} to {', '.join(map(str, addresses))}>")
+                lines.append(f"<connect {how} to {', '.join(map(short, recipients))}>")
             case LookUp(host):
                 lines.append(f"<look up {host}>")
+            case UseInvite(invite):
+                lines.append(f"<use the invite of {invite.name}>")
+            case ShowWords(key):
+                lines.append(f"<show the words for {key.short}>")
+            case Verify(key):
+                lines.append(f"<verify {key.short}>")
+            case Decide(key, decision, caller):
+                what = "a contact" if caller is None else caller.reason.name
+                lines.append(f"<decide {decision.name} about {key.short}, {what}>")
             case Quit():
                 lines.append("<quit>")
     return lines
 
 
+def short(recipient: Recipient) -> str:
+    """
+    A recipient as a transcript has it.
+    """
+    return recipient.short if isinstance(recipient, DeviceKey) else str(recipient)
+
+
 class MenuCase(SynchronousTestCase):
     """
-    A menu, and the peers it knows.
+    A menu, and those it knows.
     """
 
     @override
@@ -67,14 +98,54 @@ class MenuCase(SynchronousTestCase):
         """
         Begin with a menu that knows nobody.
         """
-        self.roster = Roster()
-        self.menu = Menu(self.roster)
+        self.node = FakeNode("Red Pandas")
+        self.roster = self.node.roster
+        self.menu = Menu(self.node)
 
     def know(self, address: Address, name: str | None, *, connected: bool = False) -> None:
         """
         Let a peer speak.
         """
         self.roster.heard(address, name, Dialect.PLAIN, NOW, connects=connected)
+
+    def trust(
+        self, key: DeviceKey, name: str, *, verified: bool = False, at: Address | None = None
+    ) -> Contact:
+        """
+        Have a contact, which is away.
+        """
+        contact = self.node.contacts.accept(key, name, NOW, is_verified=verified)
+        return self.node.contacts.met(key, name, at, NOW) or contact
+
+    def meet(self, key: DeviceKey, name: str, *, connected: bool = True) -> Contact:
+        """
+        Have a contact which is there.
+        """
+        contact = self.trust(key, name, at=QUOKKA)
+        self.roster.met(key, name, QUOKKA, is_connected=connected, is_verified=False, now=NOW)
+        return contact
+
+    def call(
+        self, reason: Reason, key: DeviceKey, name: str, contact: Contact | None = None
+    ) -> Caller:
+        """
+        Have somebody at the door.
+        """
+        caller = Caller(reason, key, name, NUMBAT, NOW, contact=contact)
+        self.node.at_the_door.append(caller)
+        return caller
+
+    def answer(self, line: str) -> list[Effect]:
+        """
+        Give an answer that the menu waits for.
+        """
+        match line:
+            case "(found)" | "(not found)":
+                return self.menu.looked_up(found=line == FOUND)
+            case "(done)":
+                return self.menu.done()
+            case _:
+                return self.menu.refused("The disk is full.")
 
     def play(self, transcript: str) -> None:
         """
@@ -85,8 +156,8 @@ class MenuCase(SynchronousTestCase):
         for line in expected:
             prompt = self.menu.prompt
             typed = line.removeprefix(prompt)
-            if line in (FOUND, NOT_FOUND):
-                actual += [line, *told(self.menu.looked_up(found=line == FOUND))]
+            if line in (FOUND, NOT_FOUND, DONE, REFUSED):
+                actual += [line, *told(self.answer(line))]
             elif typed and typed != line:
                 effects = self.menu.receive_line("" if typed == EMPTY else typed, NOW)
                 actual += [line, *told(effects)]
@@ -192,17 +263,17 @@ Give an IP address, or a number from the list that 2 shows.
             Enter your choice:
         """)
 
-    def test_looking_up_is_told(self) -> None:
+    def test_waiting_is_told(self) -> None:
         """
         A face can see that it has to wait.
         """
-        self.assertFalse(self.menu.is_looking_up)
+        self.assertFalse(self.menu.is_waiting)
         self.menu.receive_line("1", NOW)
-        self.assertFalse(self.menu.is_looking_up)
+        self.assertFalse(self.menu.is_waiting)
         self.menu.receive_line("lab-3", NOW)
-        self.assertTrue(self.menu.is_looking_up)
+        self.assertTrue(self.menu.is_waiting)
         self.menu.looked_up(found=True)
-        self.assertFalse(self.menu.is_looking_up)
+        self.assertFalse(self.menu.is_waiting)
 
     def test_number_of_the_last_list_sends(self) -> None:
         """
@@ -213,8 +284,8 @@ Give an IP address, or a number from the list that 2 shows.
         self.play("""
             Enter your choice: 2
             --- Active peers (a message went either way) ---
-            1. 10.0.0.1:6101  Quokka     plain       heard 0 s ago
-            2. 10.0.0.2:6202  (no name)  plain       heard 0 s ago
+            1. 10.0.0.1:6101  Quokka     plain     heard 0 s ago
+            2. 10.0.0.2:6202  (no name)  plain     heard 0 s ago
             --- Connected peers (one of you connected to the other) ---
             No connected peers.
             Enter your choice:
@@ -269,16 +340,21 @@ Give an IP address, or a number from the list that 2 shows.
             Enter your choice:
         """)
 
-    def test_name_of_several_peers_is_refused(self) -> None:
+    def test_name_of_several_peers_asks_for_the_one(self) -> None:
         """
-        Nobody gets what may be meant for another of the same name.
+        Nobody gets what may be meant for another of the same name; a number tells them apart.
         """
         self.know(QUOKKA, "Bob")
         self.know(PANDA, "bob")
         self.play("""
             Enter your choice: 1
             Enter the recipient's IP address: Bob
-            2 peers have that name: 10.0.0.1:6101, 10.0.0.2:6202. Give the address of the one.
+            1. 10.0.0.1:6101  Bob  plain     heard 0 s ago
+            2. 10.0.0.2:6202  bob  plain     heard 0 s ago
+            2 could be meant: give the number or the address of the one.
+            Enter the recipient's IP address: 2
+            Enter your message to bob (10.0.0.2:6202): hi
+            <send 'hi' to 10.0.0.2:6202>
             Enter your choice:
         """)
 
@@ -716,6 +792,6 @@ class AnyQuestionTests(MenuCase):
                 self.assertTrue(all(1 <= address.port <= 65535 for address in addresses))
             case LookUp(host):
                 self.assertTrue(host)
-                self.assertTrue(self.menu.is_looking_up)
+                self.assertTrue(self.menu.is_waiting)
             case Quit():
                 pass

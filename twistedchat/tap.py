@@ -30,13 +30,21 @@ from typing_extensions import override
 from twistedchat.core.addresses import is_host_name, parse_host, parse_port
 from twistedchat.core.classic import LONGEST_NAME, Dialect
 from twistedchat.core.errors import AddressError, ChatError, ConfigError
+from twistedchat.core.hints import SALT_LENGTH
 from twistedchat.core.safetext import safe_text
+from twistedchat.core.trust import Contacts
+from twistedchat.discovery.lan import Lan
+from twistedchat.discovery.links import find_links
 from twistedchat.faces.console import Console, Stdin, kind_of_stdin
 from twistedchat.faces.lines import LineScreen
 from twistedchat.faces.screens import IOperator, IScreen
-from twistedchat.node import Node
+from twistedchat.node import Node, Store, Surroundings
 from twistedchat.peers.dialling import addresses_of
 from twistedchat.peers.listening import open_ports, raise_file_limit
+from twistedchat.store.contacts import ContactsFile
+from twistedchat.store.identity import open_identity
+from twistedchat.store.journal import Journal
+from twistedchat.store.lock import FolderLock, lock_folder
 from twistedchat.store.state import Settings, StateDirectory
 
 __all__ = ["Chat", "Options", "makeService"]
@@ -71,6 +79,10 @@ class Options(usage.Options):
         ],
         ["state", "s", None, "The folder to keep things in.  [your user data folder]"],
     ]
+    optFlags = [  # noqa: RUF012
+        ["no-lan", None, "Do not announce this node on the local network, nor look for others."],
+        ["secure-only", None, "Neither speak nor hear plain: only encrypted and proven."],
+    ]
     compData = usage.Completions(
         optActions={
             "dialect": usage.CompleteList(["header", "plain", "angle", "json"]),
@@ -84,8 +96,8 @@ class Options(usage.Options):
         Check what was given and ask for the rest.
 
         Afterwards ``team``, ``port``, ``interface``, ``dialect``, ``state`` (a `StateDirectory`),
-        ``stdin`` (a `Stdin`), ``in_foreground`` and ``has_own_log`` hold values that are ready to
-        use.
+        ``no-lan``, ``secure-only``, ``stdin`` (a `Stdin`), ``in_foreground`` and ``has_own_log``
+        hold values that are ready to use.
 
         Raises:
             SystemExit: Something is wrong; its message is one line, its status 1.
@@ -218,13 +230,15 @@ class Chat(MultiService):
 
     Args:
         log_folder: Where to write a log of our own; ``None`` leaves it to twistd.
+        lock: The right to use the node's folder.
     """
 
     _log = Logger()
 
-    def __init__(self, log_folder: Path | None) -> None:
+    def __init__(self, log_folder: Path | None, lock: FolderLock) -> None:
         super().__init__()
         self._log_folder = log_folder
+        self._lock = lock
 
     @override
     def setServiceParent(self, parent: IServiceCollection) -> None:
@@ -250,6 +264,8 @@ class Chat(MultiService):
         """
         Start everything, and take a closed terminal for what it is: a wish to quit.
         """
+        # As a daemon, this is another process than the one that took it.
+        self._lock.sign()
         super().startService()
         # Not where somebody asked for the opposite, as nohup does.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
@@ -282,27 +298,51 @@ def makeService(options: Options) -> Chat:
     # Only here: importing it installs it, and a plugin's module must not choose for everybody.
     from twisted.internet import reactor
 
+    port, interface = options["port"], options["interface"]
     try:
-        ports = open_ports(options["interface"], options["port"])
+        ports = open_ports(interface, port)
         # Not before: what could not be used is nothing to remember.
         state: StateDirectory = options["state"]
-        settings = Settings(options["team"], options["port"])
+        settings = Settings(options["team"], port)
         if settings != state.read_settings():
             state.write_settings(settings)
-        log_folder = state.node_folder(options["port"]) if options["has_own_log"] else None
+        folder = state.node_folder(port)
+        lock = lock_folder(folder)
+        identity, _ = open_identity(folder)
+        contacts_file = ContactsFile(folder)
+        contacts = Contacts(contacts_file.read())
+        journal = Journal(cast(IReactorFromThreads, reactor), folder)
     except ConfigError as error:
         raise SystemExit(f"p2pchat: {error}") from None
     raise_file_limit()
-    chat = Chat(log_folder)
+    chat = Chat(folder if options["has_own_log"] else None, lock)
+    everywhere = interface in (None, "0.0.0.0", "::")  # noqa: S104 (compared, not listened on)
+    our_interfaces = None if everywhere else [interface]
     node = Node(
-        reactor,
-        reactor,
-        [_adopted(cast(IReactorSocket, reactor), port) for port in ports],
-        lambda host: deferToThread(addresses_of, host),
+        Surroundings(
+            reactor,
+            reactor,
+            lambda host: deferToThread(addresses_of, host),
+            os.urandom,
+            deferToThread,
+            lambda: [host for link in find_links(our_interfaces) for host in link.hosts],
+        ),
+        Store(identity, contacts, lambda known: deferToThread(contacts_file.write, known), journal),
+        [_adopted(cast(IReactorSocket, reactor), opened) for opened in ports],
         team=options["team"],
-        port=options["port"],
+        port=port,
         dialect=options["dialect"],
+        secure_only=bool(options["secure-only"]),
     )
+    if not options["no-lan"]:
+        Lan(
+            reactor,
+            identity.key,
+            port,
+            node.records_changed,
+            salt=os.urandom(SALT_LENGTH),
+            interfaces=our_interfaces,
+        ).setServiceParent(chat)
     node.setServiceParent(chat)
     if options["in_foreground"]:
         stdin = options["stdin"]

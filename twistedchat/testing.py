@@ -54,10 +54,12 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
 from twistedchat.core.entries import NOTHING, Entry
 from twistedchat.core.errors import NotSent, StoreError
-from twistedchat.core.events import Event, Sent
+from twistedchat.core.events import Event, Progress, Sent
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.roster import PeerList, Roster
-from twistedchat.core.trust import Contacts
+from twistedchat.core.invites import Invite
+from twistedchat.core.nearby import Nearby
+from twistedchat.core.roster import PeerList, Recipient, Roster
+from twistedchat.core.trust import Caller, Contacts, Decision
 from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import IJournal, INode
@@ -225,7 +227,7 @@ class Sending:
         result: What the asker waits for; cancelling it refuses it, as a node does.
     """
 
-    recipient: Address
+    recipient: Recipient
     text: str | None
     is_manual: bool
     result: Deferred[Sent] = field(init=False)
@@ -237,15 +239,19 @@ class Sending:
         ended = NotSent("The chat ended before it could be sent.")
         self.result = Deferred(lambda _: self.refuse(ended))
 
-    def take(self, pieces: int = 1) -> None:
+    def take(
+        self, pieces: int = 1, progress: Progress = Progress.TAKEN, name: str | None = None
+    ) -> None:
         """
-        Take it, as the other side would.
+        Take it, as the other side would, or keep it.
 
         Args:
             pieces: In how many messages it came.
+            progress: How far it has come.
+            name: What the recipient calls itself.
         """
         kind = Kind.CONNECT if self.text is None else kind_of(self.text)
-        self.result.callback(Sent(self.recipient, kind, pieces))
+        self.result.callback(Sent(self.recipient, kind, pieces, progress, name))
 
     def refuse(self, error: NotSent) -> None:
         """
@@ -267,18 +273,34 @@ class FakeNode:
         port: Our port.
 
     Attributes:
+        key: Our key.
         roster: Who is there; to be filled by the test.
+        contacts: Whom we know, likewise.
+        at_the_door: Those at the door, likewise.
+        found: The nodes that were found on the network, likewise.
         sendings: What it was asked to send, each to be taken or refused by the test.
         look_ups: The names it was asked for, each with what the asker waits for.
+        invites: The invites that it was given, each with what the asker waits for.
+        word_searches: The keys whose six words it was asked for, likewise.
+        verifications: The keys that were said to be compared, likewise.
+        decisions: What was decided, and about whom, likewise.
         leavings: What those wait for who asked it to say exit.
     """
 
     def __init__(self, team: str = "ours", port: int = 7070) -> None:
         self.team = team
         self.port = port
+        self.key = DeviceKey(bytes(range(32)))
         self.roster = Roster()
+        self.contacts = Contacts()
+        self.at_the_door: list[Caller] = []
+        self.found: list[Nearby] = []
         self.sendings: list[Sending] = []
         self.look_ups: list[tuple[str, Deferred[bool]]] = []
+        self.invites: list[tuple[Invite, Deferred[DeviceKey]]] = []
+        self.word_searches: list[tuple[DeviceKey, Deferred[tuple[str, ...]]]] = []
+        self.verifications: list[tuple[DeviceKey, Deferred[None]]] = []
+        self.decisions: list[tuple[DeviceKey, Decision, Caller | None, Deferred[None]]] = []
         self.leavings: list[Deferred[None]] = []
         self._observers: list[Callable[[Event], None]] = []
 
@@ -321,17 +343,69 @@ class FakeNode:
         self.look_ups.append((host, found))
         return found
 
-    def send_text(self, recipient: Address, text: str) -> Deferred[Sent]:
+    def callers(self) -> list[Caller]:
+        """
+        Those at the door: see `INode`.
+        """
+        return list(self.at_the_door)
+
+    def nearby(self) -> list[Nearby]:
+        """
+        Nodes that were found on the network: see `INode`.
+        """
+        return list(self.found)
+
+    def invite(self) -> Invite:
+        """
+        How to meet us: see `INode`.
+        """
+        return Invite(self.key, self.team, (Address("192.0.2.100", self.port),))
+
+    def use_invite(self, invite: Invite) -> Deferred[DeviceKey]:
+        """
+        Know whoever made an invite: see `INode`.
+        """
+        known: Deferred[DeviceKey] = Deferred()
+        self.invites.append((invite, known))
+        return known
+
+    def words(self, key: DeviceKey) -> Deferred[tuple[str, ...]]:
+        """
+        The six words that both ends see: see `INode`.
+        """
+        words: Deferred[tuple[str, ...]] = Deferred()
+        self.word_searches.append((key, words))
+        return words
+
+    def verify(self, key: DeviceKey) -> Deferred[None]:
+        """
+        The words have been compared: see `INode`.
+        """
+        kept: Deferred[None] = Deferred()
+        self.verifications.append((key, kept))
+        return kept
+
+    def decide(
+        self, key: DeviceKey, decision: Decision, caller: Caller | None = None
+    ) -> Deferred[None]:
+        """
+        Do what the person says about somebody: see `INode`.
+        """
+        kept: Deferred[None] = Deferred()
+        self.decisions.append((key, decision, caller, kept))
+        return kept
+
+    def send_text(self, recipient: Recipient, text: str) -> Deferred[Sent]:
         """
         Send a text: see `INode`.
         """
         return self._send(Sending(recipient, text, False))
 
-    def connect(self, address: Address, *, manual: bool) -> Deferred[Sent]:
+    def connect(self, recipient: Recipient, *, manual: bool) -> Deferred[Sent]:
         """
-        Send a connect text: see `INode`.
+        Send a connect text, or open a session: see `INode`.
         """
-        return self._send(Sending(address, None, manual))
+        return self._send(Sending(recipient, None, manual))
 
     def leave(self) -> Deferred[None]:
         """

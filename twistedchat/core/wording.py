@@ -2,11 +2,15 @@
 How the chat puts things: every line that a person reads, as styled fragments.
 
 A face draws the fragments as it can: a terminal in colours, a pipe as bare text. Everything from
-outside passes through `twistedchat.core.safetext` here. Without any I/O.
+outside passes through `twistedchat.core.safetext` here, and no line begins with it: nobody can
+choose a name that makes a line of ours look like another one. Without any I/O.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TypeAlias, assert_never
@@ -16,38 +20,83 @@ from wcwidth import wcswidth
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Kind
 from twistedchat.core.events import (
+    CallerCame,
     ConnectReceived,
     Event,
     ExitReceived,
+    ForkSeen,
+    LetIn,
+    NearbyChanged,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    Progress,
     Sent,
+    SessionOpened,
+    StoreFailed,
+    TextReceived,
+    TextsDelivered,
+    TextsStranded,
     UnknownTextReceived,
 )
-from twistedchat.core.roster import Peer, PeerList
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.invites import Invite, qr_lines
+from twistedchat.core.nearby import Nearby
+from twistedchat.core.roster import Peer, Recipient
 from twistedchat.core.safetext import safe_text
+from twistedchat.core.trust import Caller, Contact, Decision, Reason
 
 __all__ = [
+    "MIDDLE_DOT",
     "Fragment",
     "Line",
+    "Lists",
+    "Row",
+    "caller_row",
+    "contact_row",
+    "decided_line",
+    "decision_lines",
     "event_lines",
     "failed_connection_line",
+    "invite_lines",
+    "label_of",
     "lists_lines",
     "name_of",
+    "namesakes_lines",
+    "nearby_row",
     "not_sent_lines",
     "notice",
+    "peer_row",
     "refusal",
     "sent_line",
+    "shown_name",
+    "trust_lines",
+    "verified_line",
+    "words_differ_line",
+    "words_lines",
 ]
 
 # A style ("time", "address", "name", "text", "mark", "title", "good", "bad" or ""), and a text.
-# Only the text of style "text" may hold line breaks.
+# Alone on their lines are "link", which is to be copied and so must not be broken, and "picture",
+# which only eyes can read. Only the text of style "text" may hold line breaks.
 Fragment: TypeAlias = tuple[str, str]
 Line: TypeAlias = tuple[Fragment, ...]
 
 UNNAMED = "(no name)"
+
+# Between a name and the short form of a key.
+MIDDLE_DOT = "\u00b7"
+
+# What in a name could be taken for the key behind it: a dot, or one that looks alike (Unicode TR
+# 39, confusables.txt), with as many digits as a short form has.
+_FALSE_SHORT = re.compile(
+    "([\u00b7\u0387\u1427\u16eb\u2022\u2027\u2219\u22c5\u2e31\u30fb\ua78f\uff65\U00010101])"
+    "(?=[0-9a-fA-F]{8})"
+)
+
+# Stands before what belongs to the line above.
+_INDENT = " " * 6
 
 
 def notice(text: str) -> Line:
@@ -64,20 +113,75 @@ def refusal(text: str) -> Line:
     return (("bad", safe_text(text)),)
 
 
-def name_of(peer: Peer | None, address: Address) -> str:
+def _title(text: str) -> Line:
+    return (("title", f"--- {text} ---"),)
+
+
+# --- what somebody is called ------------------------------------------------------------------
+
+
+def shown_name(name: str | None) -> str:
+    """
+    A name as it is shown: safe, and never with something in it that looks like a key.
+
+    Args:
+        name: What somebody calls themselves, if anything.
+    """
+    if name is None:
+        return UNNAMED
+    return _FALSE_SHORT.sub(lambda dot: f"<U+{ord(dot[1]):04X}>", safe_text(name))
+
+
+def label_of(name: str | None, key: DeviceKey) -> str:
+    """
+    What to call a secure peer: two of one name differ in the key.
+
+    Args:
+        name: What it calls itself, if that is known.
+        key: Its key.
+
+    Returns:
+        ``name·1a2b3c4d``. Safe to show.
+    """
+    return f"{shown_name(name)}{MIDDLE_DOT}{key.short}"
+
+
+def name_of(recipient: Recipient, name: str | None) -> str:
     """
     What to call a peer in a sentence.
 
     Args:
-        peer: What is known of it.
-        address: Where it listens.
+        recipient: Who.
+        name: What it calls itself, if that is known.
 
     Returns:
-        ``name (host:port)``, or just the address. Safe to show.
+        ``name·key`` of a secure peer; otherwise ``name (host:port)``, or just the address. Safe to
+        show.
     """
-    if peer is None or peer.name is None:
-        return str(address)
-    return f"{safe_text(peer.name)} ({address})"
+    match recipient:
+        case DeviceKey():
+            return label_of(name, recipient)
+        case Address():
+            return str(recipient) if name is None else f"{shown_name(name)} ({recipient})"
+        case _:
+            assert_never(recipient)
+
+
+def _addressee(recipient: Recipient, name: str | None) -> str:
+    # Without the name that somebody claims at an address: it is no part of where a text went.
+    return name_of(recipient, name if isinstance(recipient, DeviceKey) else None)
+
+
+def _label(name: str | None, key: DeviceKey) -> Line:
+    # In two styles, so that in colours a name cannot look like a label.
+    return (("name", shown_name(name)), ("address", f"{MIDDLE_DOT}{key.short}"))
+
+
+def _level(is_verified: bool) -> str:
+    return "verified" if is_verified else "secure"
+
+
+# --- what the node tells ----------------------------------------------------------------------
 
 
 def event_lines(event: Event) -> list[Line]:
@@ -121,7 +225,54 @@ def event_lines(event: Event) -> list[Line]:
             ]
         case ExitReceived():
             return [(*_who(event.time, event.sender, event.name), ("bad", " left"))]
-        case PeerAdded() | PeerChanged() | PeerRemoved():
+        case TextReceived(contact=contact):
+            return [
+                (
+                    *_who(event.time, contact.key, contact.name, contact.is_verified),
+                    ("", ": "),
+                    ("text", safe_text(event.text, keep_newlines=True)),
+                )
+            ]
+        case SessionOpened(contact=contact):
+            if event.is_ours:
+                return []
+            who = _who(event.time, contact.key, contact.name, contact.is_verified)
+            return [(*who, ("good", " connected to you"))]
+        case CallerCame(caller=caller):
+            return _caller_lines(caller)
+        case LetIn(contact=contact):
+            return [
+                (
+                    ("good", f"[{_level(contact.is_verified)}]"),
+                    ("", " "),
+                    *_label(contact.name, contact.key),
+                    ("good", " let you in."),
+                )
+            ]
+        case TextsDelivered(contact=contact, texts=count):
+            texts = "1 text that waited is" if count == 1 else f"{count} texts that waited are"
+            return [(("good", f"{texts} with {label_of(contact.name, contact.key)} now."),)]
+        case TextsStranded(contact=contact, texts=stranded):
+            texts = "1 text" if len(stranded) == 1 else f"{len(stranded)} texts"
+            label = label_of(contact.name, contact.key)
+            return [
+                refusal(f"Not sent: {texts} for an old key. Type a to send again, to {label}."),
+                *(
+                    (("", f"{_INDENT}It was: "), ("text", safe_text(text, keep_newlines=True)))
+                    for text in stranded
+                ),
+            ]
+        case ForkSeen(contact=contact):
+            label = label_of(contact.name, contact.key)
+            return [
+                refusal(
+                    f"Warning: {label} signed two different texts with one number, {event.seq}. "
+                    "Two programs use its key, or it lies: ask it by another way."
+                )
+            ]
+        case StoreFailed(reason=reason):
+            return [refusal(f"Not kept, and still with whoever said it: {reason}")]
+        case PeerAdded() | PeerChanged() | PeerRemoved() | NearbyChanged():
             return []
         case _:
             assert_never(event)
@@ -137,27 +288,112 @@ def _minute(minutes: int) -> str:
     return datetime.fromtimestamp(minutes * 60).strftime("%H:%M")
 
 
-def _who(time: float, sender: Address, name: str | None) -> Line:
-    return (
-        ("time", _clock(time)),
-        ("", " "),
-        ("mark", "[plain]"),
-        ("", " "),
-        ("address", str(sender)),
-        ("", " "),
-        ("name", UNNAMED if name is None else safe_text(name)),
-    )
+def _who(time: float, sender: Recipient, name: str | None, is_verified: bool = False) -> Line:
+    match sender:
+        case Address():
+            mark: Line = (("mark", "[plain]"),)
+            who: Line = (("address", str(sender)), ("", " "), ("name", shown_name(name)))
+        case DeviceKey():
+            mark = (("good", f"[{_level(is_verified)}]"),)
+            who = _label(name, sender)
+        case _:
+            assert_never(sender)
+    return (("time", _clock(time)), ("", " "), *mark, ("", " "), *who)
+
+
+def _caller_lines(caller: Caller) -> list[Line]:
+    begin = (("time", _clock(caller.time)), ("", " "), ("mark", "[door]"), ("", " "))
+    label = _label(caller.name, caller.key)
+    where = (("", " ("), ("address", str(caller.address)), ("", ")"))
+    match caller.reason:
+        case Reason.KNOCK:
+            said: Line = (("", "."),)
+            if caller.text:
+                said = (
+                    ("", ': "'),
+                    ("text", safe_text(caller.text, keep_newlines=True)),
+                    ("", '"'),
+                )
+            return [
+                (*begin, *label, *where, ("", " knocks"), *said, ("", "  Type t to let it in."))
+            ]
+        case Reason.NAMESAKE:
+            return [
+                (*begin, *label, *where, ("bad", " has the name of a contact, but another key.")),
+                *_evidence(caller),
+                refusal(
+                    f"{_INDENT}Nothing goes to it until you decide: ask your contact by another "
+                    "way whether this key is its own, then type t."
+                ),
+            ]
+        case Reason.NEW_KEY:
+            return [
+                (
+                    *begin,
+                    *label,
+                    *where,
+                    ("bad", " answers where a contact was, with another key."),
+                ),
+                *_evidence(caller),
+                refusal(
+                    f"{_INDENT}Nothing was sent there, and nothing is until you decide: ask your "
+                    "contact by another way whether this key is its own, then type t."
+                ),
+            ]
+        case Reason.DOWNGRADE:
+            return [
+                (
+                    *begin,
+                    ("address", str(caller.address)),
+                    ("bad", " answers without proving who it is, where you met "),
+                    *label,
+                    ("bad", "."),
+                ),
+                refusal(
+                    f"{_INDENT}Nothing was sent there, and nothing is until you decide: somebody "
+                    "else may have that address now, or be between you. Type t."
+                ),
+            ]
+        case _:
+            assert_never(caller.reason)
+
+
+def _evidence(caller: Caller) -> list[Line]:
+    # What it said; and both keys one above the other, so that eyes can run along them.
+    lines: list[Line] = []
+    if caller.text:
+        text = safe_text(caller.text, keep_newlines=True)
+        lines.append((("", f'{_INDENT}It says: "'), ("text", text), ("", '"')))
+    if caller.contact is not None and caller.contact.key != caller.key:
+        known = caller.contact
+        lines += [
+            (
+                ("", f"{_INDENT}The known key of "),
+                *_label(known.name, known.key),
+                ("", ", and below it this one:"),
+            ),
+            _fingerprint(known.key),
+            _fingerprint(caller.key),
+        ]
+    return lines
+
+
+def _fingerprint(key: DeviceKey) -> Line:
+    # Alone on its line, so that a row of 80 columns holds it.
+    return (("address", key.fingerprint),)
+
+
+# --- what became of what was sent -------------------------------------------------------------
 
 
 def sent_line(sent: Sent) -> Line:
     """
-    What to show when a text has been taken.
+    What to show when a text has been taken, or is kept.
     """
-    recipient = str(sent.recipient)
+    recipient = _addressee(sent.recipient, sent.name)
     match sent.kind:
         case Kind.MESSAGE:
-            parts = f" in {sent.pieces} parts" if sent.pieces > 1 else ""
-            return (("good", f"Message sent to {recipient}{parts}"),)
+            return _message_line(sent, recipient)
         case Kind.CONNECT:
             return (("good", f"Connected to {recipient}"),)
         case Kind.EXIT:
@@ -166,7 +402,27 @@ def sent_line(sent: Sent) -> Line:
             assert_never(sent.kind)
 
 
-def not_sent_lines(recipient: Address, reason: str, unsent: str) -> list[Line]:
+def _message_line(sent: Sent, recipient: str) -> Line:
+    match sent.progress:
+        case Progress.TAKEN:
+            parts = f" in {sent.pieces} parts" if sent.pieces > 1 else ""
+            return (("good", f"Message sent to {recipient}{parts}"),)
+        case Progress.DELIVERED:
+            return (("good", f"Message delivered to {recipient}"),)
+        case Progress.WAITING:
+            return notice(f"Message kept: {recipient} is away. It goes out when you meet.")
+        case Progress.AT_THE_DOOR:
+            return notice(
+                f"Message kept: {recipient} has not let you in yet, and sees only its first 280 "
+                "characters until then."
+            )
+        case _:
+            assert_never(sent.progress)
+
+
+def not_sent_lines(
+    recipient: Recipient, reason: str, unsent: str, name: str | None = None
+) -> list[Line]:
     """
     What to show when a text was not taken.
 
@@ -174,12 +430,13 @@ def not_sent_lines(recipient: Address, reason: str, unsent: str) -> list[Line]:
         recipient: Whom it was for.
         reason: What happened.
         unsent: What of it is still to be sent.
+        name: What a secure peer calls itself, if that is known.
 
     Returns:
         The lines. They hold the text: nothing that was typed is lost.
     """
     return [
-        (("bad", f"Not sent to {recipient}. "), ("", safe_text(reason))),
+        (("bad", f"Not sent to {_addressee(recipient, name)}. "), ("", safe_text(reason))),
         (
             ("", "Type a to send it again. It was: "),
             ("text", safe_text(unsent, keep_newlines=True)),
@@ -187,55 +444,193 @@ def not_sent_lines(recipient: Address, reason: str, unsent: str) -> list[Line]:
     ]
 
 
-def failed_connection_line(address: Address, reason: str) -> Line:
+def failed_connection_line(recipient: Recipient, reason: str, name: str | None = None) -> Line:
     """
     What to show when a peer could not be connected to.
     """
-    return (("bad", f"Failed to connect to {address}. "), ("", safe_text(reason)))
+    who = _addressee(recipient, name)
+    return (("bad", f"Failed to connect to {who}. "), ("", safe_text(reason)))
 
 
-def lists_lines(peers: PeerList, now: float) -> list[Line]:
+# --- lists ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
     """
-    Both lists, numbered; a peer that is on both has one number.
+    Somebody on a list.
+
+    Attributes:
+        recipient: Who it is: their key, or their address.
+        address: Where they can be reached.
+        name: What they are called.
+        mark: What is proven about them.
+        news: What else is to be told.
+    """
+
+    recipient: Recipient
+    address: str
+    name: Line
+    mark: Fragment
+    news: str
+
+
+def peer_row(peer: Peer, now: float) -> Row:
+    """
+    The row of a peer that is on the lists.
+    """
+    heard = "not heard yet" if peer.last_heard is None else f"heard {_ago(peer.last_heard, now)}"
+    address = str(peer.address)
+    if peer.key is None:
+        return Row(peer.id, address, (("name", shown_name(peer.name)),), ("mark", "plain"), heard)
+    name = _label(peer.name, peer.key)
+    return Row(peer.id, address, name, ("good", _level(peer.is_verified)), heard)
+
+
+def contact_row(contact: Contact, now: float) -> Row:
+    """
+    The row of a contact that is away, or whose key alone matters.
+    """
+    return Row(
+        contact.key,
+        str(contact.addresses[0]) if contact.addresses else "-",
+        _label(contact.name, contact.key),
+        ("bad", "blocked") if contact.is_blocked else ("good", _level(contact.is_verified)),
+        "not met yet" if contact.last_met is None else f"met {_ago(contact.last_met, now)}",
+    )
+
+
+def nearby_row(nearby: Nearby, contact: Contact | None) -> Row:
+    """
+    The row of a node that was found on the network.
 
     Args:
-        peers: Who is there.
-        now: The time, in seconds since the epoch.
+        nearby: What was found.
+        contact: The contact that it hints to be; then that one is who is sent to.
+    """
+    address = nearby.addresses[0]
+    if contact is None:
+        return Row(address, str(address), (("", "unknown"),), ("mark", "-"), "never met")
+    name = _label(contact.name, contact.key)
+    mark = ("good", _level(contact.is_verified))
+    return Row(contact.key, str(address), name, mark, "seems to be here")
+
+
+def caller_row(caller: Caller, now: float) -> Row:
+    """
+    The row of somebody at the door.
+    """
+    news = f"{_REASONS[caller.reason]}, {_ago(caller.time, now)}"
+    name = _label(caller.name, caller.key)
+    return Row(caller.key, str(caller.address), name, ("mark", "door"), news)
+
+
+_REASONS = {
+    Reason.KNOCK: "asks to be let in",
+    Reason.NAMESAKE: "a contact's name with another key",
+    Reason.NEW_KEY: "another key than a contact's",
+    Reason.DOWNGRADE: "no key any more",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """
+    Everybody there is.
+
+    Attributes:
+        active: The active peers.
+        connected: The connected ones among them.
+        away: The contacts that are not among them.
+        nearby: The nodes that were found on the network.
+        callers: Those at the door, to whom nothing can be sent.
+    """
+
+    active: Sequence[Row] = ()
+    connected: Sequence[Row] = ()
+    away: Sequence[Row] = ()
+    nearby: Sequence[Row] = ()
+    callers: Sequence[Row] = ()
+
+    @property
+    def numbered(self) -> tuple[Recipient, ...]:
+        """
+        Those who can be sent to, each once, in the order of their numbers, which begin with 1.
+        """
+        rows = (*self.active, *self.connected, *self.away, *self.nearby)
+        return tuple(dict.fromkeys(row.recipient for row in rows))
+
+
+def lists_lines(lists: Lists) -> list[Line]:
+    """
+    All lists, numbered; whoever is on several has one number.
+
+    Args:
+        lists: Who is there.
 
     Returns:
-        The lines.
+        The lines. That there are no active or no connected peers is said; what else is empty is
+        left out.
     """
-    active = peers.active()
-    lines: list[Line] = [(("title", "--- Active peers (a message went either way) ---"),)]
-    rows = dict(zip((peer.address for peer in active), _rows(active, now), strict=True))
-    lines.extend(rows.values())
-    if not active:
-        lines.append(notice("No active peers."))
-    lines.append((("title", "--- Connected peers (one of you connected to the other) ---"),))
-    connected = [rows[peer.address] for peer in active if peer.is_connected]
-    lines.extend(connected or [notice("No connected peers.")])
+    sections = (
+        ("Active peers (a message went either way)", lists.active, "No active peers."),
+        (
+            "Connected peers (one of you connected to the other)",
+            lists.connected,
+            "No connected peers.",
+        ),
+        ("Known, but away", lists.away, ""),
+        ("Nearby (found on this network)", lists.nearby, ""),
+        ("At the door (decide with t)", lists.callers, ""),
+    )
+    numbers = {recipient: number for number, recipient in enumerate(lists.numbered, start=1)}
+    rows = [row for _, section, _ in sections for row in section]
+    can_be_sent_to = len(rows) - len(lists.callers)
+    drawn = iter(
+        _rows(
+            rows,
+            [numbers[row.recipient] for row in rows[:can_be_sent_to]] + [None] * len(lists.callers),
+        )
+    )
+    lines: list[Line] = []
+    for title, section, nobody in sections:
+        if section or nobody:
+            lines.append(_title(title))
+            lines.extend([next(drawn) for _ in section] or [notice(nobody)])
     return lines
 
 
-def _rows(peers: list[Peer], now: float) -> list[Line]:
-    names = [UNNAMED if peer.name is None else safe_text(peer.name) for peer in peers]
-    addresses = [str(peer.address) for peer in peers]
-    name_width = max(map(_width, names), default=0)
-    address_width = max(map(len, addresses), default=0)
+def namesakes_lines(rows: Sequence[Row]) -> list[Line]:
+    """
+    Those who could be meant, numbered.
+
+    Args:
+        rows: At least two.
+    """
+    return [
+        *_rows(rows, range(1, len(rows) + 1)),
+        refusal(f"{len(rows)} could be meant: give the number or the address of the one."),
+    ]
+
+
+def _rows(rows: Sequence[Row], numbers: Sequence[int | None]) -> list[Line]:
+    names = [sum(_width(text) for _, text in row.name) for row in rows]
+    name_width = max(names, default=0)
+    address_width = max((len(row.address) for row in rows), default=0)
+    mark_width = len("verified")
+    number_width = len(f"{max((number or 0 for number in numbers), default=0)}. ")
     return [
         (
-            ("", f"{number}. "),
-            ("address", address.ljust(address_width)),
+            ("", (f"{number}." if number else "").ljust(number_width)),
+            ("address", row.address.ljust(address_width)),
             ("", "  "),
-            ("name", name + " " * (name_width - _width(name))),
+            *row.name,
+            ("", " " * (name_width - width) + "  "),
+            (row.mark[0], row.mark[1].ljust(mark_width)),
             ("", "  "),
-            ("mark", f"{peer.dialect.value if peer.dialect else '-':<10}"),
-            ("", "  "),
-            ("time", _when(peer.last_heard, now)),
+            ("time", row.news),
         )
-        for number, (peer, name, address) in enumerate(
-            zip(peers, names, addresses, strict=True), start=1
-        )
+        for row, number, width in zip(rows, numbers, names, strict=True)
     ]
 
 
@@ -244,15 +639,180 @@ def _width(text: str) -> int:
     return wcswidth(text)
 
 
-def _when(last_heard: float | None, now: float) -> str:
-    if last_heard is None:
-        return "not heard yet"
+def _ago(time: float, now: float) -> str:
     # A clock that was set back must not show a time to come.
-    ago = max(0, int(now - last_heard))
+    ago = max(0, int(now - time))
     if ago < 60:
-        return f"heard {ago} s ago"
+        return f"{ago} s ago"
     if ago < 3600:
-        return f"heard {ago // 60} min ago"
+        return f"{ago // 60} min ago"
     if ago < 86400:
-        return f"heard {ago // 3600} h ago"
-    return f"heard {ago // 86400} d ago"
+        return f"{ago // 3600} h ago"
+    return f"{ago // 86400} d ago"
+
+
+# --- trust ------------------------------------------------------------------------------------
+
+
+def trust_lines(callers: Sequence[Caller], contacts: Sequence[Contact], now: float) -> list[Line]:
+    """
+    Those about whom something can be decided, numbered: first the callers, then the contacts.
+
+    Args:
+        callers: Those at the door.
+        contacts: Those who are known, blocked or not.
+        now: The time, in seconds since the epoch.
+    """
+    rows = [
+        *(caller_row(caller, now) for caller in callers),
+        *(
+            replace(row, news=f"{row.news}, known since {_day(contact.since)}")
+            for contact in contacts
+            for row in [contact_row(contact, now)]
+        ),
+    ]
+    drawn = _rows(rows, range(1, len(rows) + 1))
+    lines: list[Line] = []
+    if callers:
+        lines.append(_title("At the door"))
+        for caller, line in zip(callers, drawn, strict=False):
+            lines += [line, *_evidence(caller)]
+    if contacts:
+        lines += [_title("Contacts"), *drawn[len(callers) :]]
+    return lines
+
+
+def _day(time: float) -> str:
+    return datetime.fromtimestamp(time).strftime("%Y-%m-%d")
+
+
+# What a person can say, and what is told when it has been done.
+_DECISIONS = {
+    Decision.ACCEPT: ("Let it in: it becomes a contact", "Let in: {label}."),
+    Decision.IGNORE: ("Leave it outside for now", "Left outside: {label}. It may come again."),
+    Decision.BLOCK: ("Block it: keep it out for good", "Blocked: {label}."),
+    Decision.NEW_KEY: (
+        "It is the contact with a new key: the old one counts no longer",
+        "Known by its new key from now on, and not verified: {label}.",
+    ),
+    Decision.SOMEBODY_ELSE: (
+        "It is somebody else: let it in beside the contact",
+        "Let in as somebody else: {label}.",
+    ),
+    Decision.KEEP_OLD: (
+        "Keep the contact's old key only: this one stays outside",
+        "Kept the old key only. Left outside: {label}.",
+    ),
+    Decision.FORGET: (
+        "Forget it: it is a stranger again, and may knock",
+        "Forgotten: {label}.",
+    ),
+}
+# The same where no key was shown at all.
+_DECISIONS_WITHOUT_KEY = {
+    Decision.KEEP_OLD: (
+        "Keep to the contact's key: nothing goes there in the clear",
+        "Nothing goes to {address} without the key of {label}.",
+    ),
+    Decision.SOMEBODY_ELSE: (
+        "Somebody else has that address now: speak with it in the clear",
+        "The address {address} is somebody else's now, and no longer that of {label}.",
+    ),
+}
+
+
+def decision_lines(
+    subject: Caller | Contact, choices: Iterable[tuple[str, Decision | None]]
+) -> list[Line]:
+    """
+    What can be said about a caller or a contact.
+
+    Args:
+        subject: Which.
+        choices: The letters, and what each stands for; ``None`` is to verify it.
+    """
+    lines = [notice(f"Choose what to do about {label_of(subject.name, subject.key)}:")]
+    for letter, decision in choices:
+        text = "Verify it: compare six words with it"
+        if decision is not None:
+            text, _ = _texts(subject, decision)
+        lines.append(notice(f"{letter} - {text}"))
+    return lines
+
+
+def decided_line(subject: Caller | Contact, decision: Decision) -> Line:
+    """
+    What to show when it has been done.
+
+    Args:
+        subject: Who was decided about.
+        decision: What was said.
+    """
+    _, text = _texts(subject, decision)
+    address = subject.address if isinstance(subject, Caller) else ""
+    return (("good", text.format(label=label_of(subject.name, subject.key), address=address)),)
+
+
+def _texts(subject: Caller | Contact, decision: Decision) -> tuple[str, str]:
+    if isinstance(subject, Caller) and subject.reason is Reason.DOWNGRADE:
+        return _DECISIONS_WITHOUT_KEY[decision]
+    return _DECISIONS[decision]
+
+
+def words_lines(label: str, words: Sequence[str], *, is_contact: bool) -> list[Line]:
+    """
+    The six words, and what to do with them.
+
+    Args:
+        label: Whom they are to be compared with, safe to show.
+        words: The words.
+        is_contact: Whether the next question is for what came of it; a caller is let in first.
+    """
+    lines = [
+        notice(f"The six words for you and {label}:"),
+        (("", _INDENT), ("title", " ".join(words))),
+        notice(f"Compare them with {label} by another way: face to face, or on the telephone."),
+    ]
+    if not is_contact:
+        lines.append(notice("If they are the same, let it in with t, and verify it with v."))
+    return lines
+
+
+def verified_line(label: str) -> Line:
+    """
+    What to show when a contact has been verified.
+    """
+    return (("good", f"Verified: {label}."),)
+
+
+def words_differ_line(label: str) -> Line:
+    """
+    What it means that the words are not the same.
+    """
+    return (
+        (
+            "bad",
+            f"Warning: then somebody is between you and {label}, or it is not who you think it "
+            "is. Write nothing secret to it. Block it with t, and meet by an invite that comes by "
+            "another way.",
+        ),
+    )
+
+
+def invite_lines(team: str, invite: Invite) -> list[Line]:
+    """
+    Who we are, and how to meet us.
+
+    Args:
+        team: Our team name.
+        invite: Our invite.
+    """
+    picture = qr_lines(invite.link)
+    return [
+        notice(f"Your name: {team}"),
+        notice("Your key:"),
+        _fingerprint(invite.key),
+        notice("Your invite: whoever pastes it as the recipient meets you, and nobody else."),
+        (("link", invite.link),),
+        *((("picture", line),) for line in picture),
+    ]

@@ -36,7 +36,7 @@ __all__ = ["LONGEST_GOODBYE", "LOOK_INTERVAL", "MOST_NEARBY", "TELL_INTERVAL", "
 MOST_NEARBY = 256
 
 # Seconds between two looks at our addresses: a laptop that changes its network is found again
-# before its person has found the menu. A look costs a quarter of a millisecond, so a node that
+# before its person has found the menu. With the thread a look costs less than a millisecond, so a
 # idles spends one twenty-thousandth of a core on them. Being told by the system would be another
 # way on each system.
 LOOK_INTERVAL = 5.0

@@ -6,32 +6,54 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from twistedchat.core.addresses import Address
-from twistedchat.core.errors import NotSent
+from twistedchat.core.errors import ChatError, NotSent
 from twistedchat.core.events import (
+    CallerCame,
     ConnectReceived,
     Event,
     ExitReceived,
+    ForkSeen,
+    LetIn,
+    NearbyChanged,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
     Sent,
+    SessionOpened,
+    StoreFailed,
+    TextReceived,
+    TextsDelivered,
+    TextsStranded,
     UnknownTextReceived,
 )
-from twistedchat.core.menu import Connect, Effect, LookUp, Menu, Quit, SendText, Show
-from twistedchat.core.safetext import safe_text
+from twistedchat.core.menu import (
+    Connect,
+    Decide,
+    Effect,
+    LookUp,
+    Menu,
+    Quit,
+    SendText,
+    Show,
+    ShowWords,
+    UseInvite,
+    Verify,
+)
+from twistedchat.core.roster import Recipient
 from twistedchat.core.wording import (
     event_lines,
     failed_connection_line,
@@ -53,6 +75,8 @@ PATIENCE = 5.0
 
 # Seconds to wait for more changes of the lists before the words to complete are put together.
 WORDS_DELAY = 0.25
+
+_T = TypeVar("_T")
 
 
 class Stdin(Enum):
@@ -110,6 +134,7 @@ class Console(Service):
     """
 
     name = "console"
+    _log = Logger()
 
     def __init__(
         self,
@@ -125,7 +150,10 @@ class Console(Service):
         self._make_screen = make_screen
         self._stop = stop
         self._ends_with_input = ends_with_input
-        self._menu = Menu(node.peers)
+        self._menu = Menu(node)
+        # What is still to be done for what was typed, in order.
+        self._effects: deque[Effect] = deque()
+        self._is_performing = False
         # In the order in which they were begun, which is that in which they are given up.
         self._pending: dict[Deferred[None], None] = {}
         self._is_holding = False
@@ -139,6 +167,7 @@ class Console(Service):
         self._unsubscribe = self._node.subscribe(self._happened)
         listening = f"Listening on port {self._node.port} as {self._node.team}"
         self._screen.show([notice(listening)])
+        self._screen.offer(self._menu.words())
         self._perform(self._menu.greeting())
 
     @override
@@ -188,28 +217,62 @@ class Console(Service):
             self._quit()
 
     def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Show(lines):
-                    self._screen.show(lines)
-                case SendText(recipients, text):
-                    for recipient in recipients:
-                        self._send_text(recipient, text)
-                case Connect(addresses, manual):
-                    for address in addresses:
-                        self._connect(address, manual)
-                case LookUp(host):
-                    self._node.look_up(host).addCallback(self._looked_up)
-                case Quit():
-                    self._quit()
-                case _:
-                    assert_never(effect)
+        self._effects.extend(effects)
+        if self._is_performing:
+            # An answer that came at once: its effects have their turn before the next question.
+            return
+        self._is_performing = True
+        try:
+            while self._effects:
+                self._carry_out(self._effects.popleft())
+        finally:
+            self._is_performing = False
         if not self._is_quitting:
             self._screen.ask(self._menu.prompt)
             self._hold_or_release()
 
+    def _carry_out(self, effect: Effect) -> None:
+        node, menu = self._node, self._menu
+        match effect:
+            case Show(lines):
+                self._screen.show(lines)
+            case SendText(recipients, text):
+                for recipient in recipients:
+                    self._send_text(recipient, text)
+            case Connect(recipients, manual):
+                for recipient in recipients:
+                    self._connect(recipient, manual)
+            case LookUp(host):
+                self._await(node.look_up(host), lambda found: menu.looked_up(found=found))
+            case UseInvite(invite):
+                self._await(node.use_invite(invite), lambda key: menu.invite_used(key, invite.name))
+            case ShowWords(key):
+                self._await(node.words(key), lambda words: menu.words_known(key, words))
+            case Verify(key):
+                self._await(node.verify(key), lambda _: menu.done())
+            case Decide(key, decision, caller):
+                self._await(node.decide(key, decision, caller), lambda _: menu.done())
+            case Quit():
+                self._quit()
+            case _:
+                assert_never(effect)
+
+    def _await(self, result: Deferred[_T], answer: Callable[[_T], list[Effect]]) -> None:
+        def refused(failure: Failure) -> list[Effect]:
+            if failure.check(ChatError):
+                return self._menu.refused(failure.getErrorMessage())
+            self._log.failure("Something that was typed failed", failure)
+            return self._menu.refused("That failed by a mistake of ours, which is in the log.")
+
+        def answered(effects: list[Effect]) -> None:
+            if not self._is_quitting:
+                self._perform(effects)
+                self._offer_words_soon()
+
+        result.addCallbacks(answer, refused).addCallback(answered)
+
     def _hold_or_release(self) -> None:
-        must_hold = self._menu.is_looking_up or len(self._pending) >= MOST_PENDING
+        must_hold = self._menu.is_waiting or len(self._pending) >= MOST_PENDING
         if must_hold and not self._is_holding:
             self._is_holding = True
             self._screen.pause()
@@ -217,28 +280,26 @@ class Console(Service):
             self._is_holding = False
             self._screen.resume()
 
-    def _looked_up(self, found: bool) -> None:
-        if not self._is_quitting:
-            self._perform(self._menu.looked_up(found=found))
-
-    def _send_text(self, recipient: Address, text: str) -> None:
+    def _send_text(self, recipient: Recipient, text: str) -> None:
         def not_sent(failure: Failure) -> None:
             error = failure.value
             if not isinstance(error, NotSent):
                 failure.raiseException()
             else:
                 unsent = error.unsent or text
+                name = self._menu.name(recipient)
                 self._menu.not_sent(recipient, unsent)
-                self._screen.show(not_sent_lines(recipient, str(error), unsent))
+                self._screen.show(not_sent_lines(recipient, str(error), unsent, name))
 
         self._follow(self._node.send_text(recipient, text), not_sent)
 
-    def _connect(self, address: Address, manual: bool) -> None:
+    def _connect(self, recipient: Recipient, manual: bool) -> None:
         def not_connected(failure: Failure) -> None:
             failure.trap(NotSent)
-            self._screen.show([failed_connection_line(address, failure.getErrorMessage())])
+            reason, name = failure.getErrorMessage(), self._menu.name(recipient)
+            self._screen.show([failed_connection_line(recipient, reason, name)])
 
-        self._follow(self._node.connect(address, manual=manual), not_connected)
+        self._follow(self._node.connect(recipient, manual=manual), not_connected)
 
     def _follow(self, sending: Deferred[Sent], failed: Callable[[Failure], None]) -> None:
         shown = sending.addCallbacks(lambda sent: self._screen.show([sent_line(sent)]), failed)
@@ -279,16 +340,34 @@ class Console(Service):
             case PlainTextReceived():
                 self._menu.spoke(event.sender)
                 self._screen.show(event_lines(event))
-            case UnknownTextReceived() | ConnectReceived() | ExitReceived():
+            case TextReceived():
+                self._menu.spoke(event.contact.key)
                 self._screen.show(event_lines(event))
-            case PeerAdded() | PeerChanged() | PeerRemoved():
-                if self._new_words is None:
-                    self._new_words = self._clock.callLater(WORDS_DELAY, self._offer_words)
+            case TextsStranded():
+                for text in event.texts:
+                    self._menu.not_sent(event.contact.key, text)
+                self._screen.show(event_lines(event))
+            case (
+                UnknownTextReceived()
+                | ConnectReceived()
+                | ExitReceived()
+                | CallerCame()
+                | SessionOpened()
+                | LetIn()
+                | TextsDelivered()
+                | ForkSeen()
+                | StoreFailed()
+            ):
+                self._screen.show(event_lines(event))
+            case PeerAdded() | PeerChanged() | PeerRemoved() | NearbyChanged():
+                self._offer_words_soon()
             case _:
                 assert_never(event)
 
+    def _offer_words_soon(self) -> None:
+        if self._new_words is None:
+            self._new_words = self._clock.callLater(WORDS_DELAY, self._offer_words)
+
     def _offer_words(self) -> None:
         self._new_words = None
-        peers = self._node.peers.active()
-        names = [safe_text(peer.name) for peer in peers if peer.name is not None]
-        self._screen.offer([*dict.fromkeys(names), *(str(peer.address) for peer in peers)])
+        self._screen.offer(self._menu.words())

@@ -155,6 +155,9 @@ class LineScreen(LineReceiver):
         Draw lines: see `IScreen`.
         """
         for line in lines:
+            if line and line[0][0] == "picture":
+                # A script can do nothing with it, and a screen reader would read out every block.
+                continue
             # A text with line breaks in it is still one event, so it stays one line.
             text = "".join([text for _, text in line]).replace("\n", "\N{SYMBOL FOR LINE FEED}")
             self._write(text.encode() + b"\n")

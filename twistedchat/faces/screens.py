@@ -26,6 +26,9 @@ class IScreen(Interface):
         """
         Draw lines, without touching what is half typed.
 
+        A "link" is drawn so that it can be copied whole. A "picture" that cannot be seen as it is
+        meant may be left out: what it says is said in words as well.
+
         Args:
             lines: What to draw, in order.
         """
@@ -43,7 +46,7 @@ class IScreen(Interface):
         Tell which words may be completed.
 
         Args:
-            words: Names and addresses.
+            words: Names, names with keys, and addresses.
         """
 
     def pause() -> None:

@@ -65,6 +65,8 @@ STYLE = Style.from_dict(
         "title": "bold",
         "good": "ansigreen",
         "bad": "ansired",
+        # A QR code is light on dark, whatever the terminal's own colours are.
+        "picture": "#ffffff bg:#000000",
         "prompt": "bold",
     }
 )
@@ -306,7 +308,7 @@ class TerminalScreen:
         fragments = FormattedText(
             (f"class:{style}" if style else "", text)
             for line in lines
-            for style, text in (*_wrapped(line, columns), ("", "\n"))
+            for style, text in _laid_out(line, columns)
         )
         app = self._session.app
         if app.is_running:
@@ -340,6 +342,18 @@ def _suspend() -> None:
     # here, with the terminal in order, and is forgotten when the job is continued.
     os.kill(0, signal.SIGTSTP)
     signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
+
+
+def _laid_out(line: Line, columns: int) -> Line:
+    end: Fragment = ("", "\n")
+    match line:
+        case (("link", _),):
+            # The terminal itself breaks it, and so gives it back in one piece when it is copied.
+            return (*line, end)
+        case (("picture", row),) if len(row) > columns:
+            return ()
+        case _:
+            return (*_wrapped(line, columns), end)
 
 
 def _wrapped(line: Line, columns: int) -> Line:

@@ -595,6 +595,7 @@ class Stage:
         self,
         *options: str,
         before: Iterable[str] = ("-n",),
+        within: Sequence[str] = (),
         program: Program | None = None,
         env: Mapping[str, str | None] | None = None,
         stdin: str | int | None = "w",
@@ -602,9 +603,12 @@ class Stage:
         """
         Start ``twistd p2pchat`` with these options and `state`.
 
+        It announces itself nowhere but in a laboratory: see `tests.namespaces`.
+
         Args:
             options: For ``p2pchat``.
             before: For twistd itself.
+            within: What to put before the command, to run it elsewhere.
             program: What watches it; pipes, where none is given.
             env: Changes to the environment.
             stdin: As with `spawn`.

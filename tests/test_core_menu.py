@@ -2,6 +2,8 @@
 The menu, as transcripts: what is asked, what is typed, and what comes of it.
 """
 
+from datetime import datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -11,7 +13,7 @@ from tests.strategies import typed_lines
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
 from twistedchat.core.identity import DeviceKey
-from twistedchat.core.invites import Invite
+from twistedchat.core.invites import Invite, qr_lines
 from twistedchat.core.menu import (
     HELP,
     LARGEST_TEXT,
@@ -162,7 +164,7 @@ class MenuCase(SynchronousTestCase):
                 effects = self.menu.receive_line("" if typed == EMPTY else typed, NOW)
                 actual += [line, *told(effects)]
         actual.append(self.menu.prompt.strip())
-        self.assertEqual("\n".join(expected), "\n".join(actual))
+        self.assertEqual("\n".join(expected), "\n".join(line.strip() for line in actual))
 
 
 class SendingTests(MenuCase):
@@ -669,6 +671,777 @@ class ChoosingTests(MenuCase):
         self.assertEqual(SendText((QUOKKA,), "2"), effects[0])
 
 
+class SecureRecipientTests(MenuCase):
+    """
+    1 and 3, when those who are meant have keys.
+    """
+
+    def test_contact_is_meant_by_all_forms_of_its_key_and_name(self) -> None:
+        """
+        A name, both together, the short key, the whole one in groups or not: all lead to the key.
+        """
+        self.trust(WHALE, "Blue Whales")
+        for typed in [
+            "blue whales",
+            "Blue Whales\u00b71a1a1a1a",
+            "blue whales\u00b7 1A1A1A1A",
+            "\u00b71a1a1a1a",
+            "1a1a1a1a",
+            "1A1A1A1A",
+            str(WHALE),
+            WHALE.fingerprint,
+            f"Blue Whales\u00b7{WHALE}",
+        ]:
+            self.play(f"""
+                Enter your choice: 1
+                Enter the recipient's IP address: {typed}
+                Enter your message to Blue Whales\u00b71a1a1a1a: hi
+                <send 'hi' to 1a1a1a1a>
+                Enter your choice: 3
+                Choose connection mode:
+                A - Automatically connect to all active peers
+                M - Manually enter IP and port to connect
+                Enter your choice (A/M): m
+                Enter the IP address to connect to: {typed}
+                <connect manual to 1a1a1a1a>
+                Enter your choice:
+            """)
+
+    def test_key_behind_a_name_is_demanded(self) -> None:
+        """
+        Nobody is meant by a name with another one's key, whatever they call themselves.
+        """
+        self.trust(ORCA, "Blue Whales\u00b71a1a1a1a")
+        self.trust(EVE, "Blue Whales")
+        self.know(QUOKKA, "Blue Whales\u00b71a1a1a1a")
+        for typed in ["Blue Whales\u00b71a1a1a1a", "1a" * 32, "99999999" * 8]:
+            self.play(f"""
+                Enter your choice: 1
+                Enter the recipient's IP address: {typed}
+                Unknown: nobody with that key is known here. Paste an invite, or give an address.
+                Enter your choice:
+            """)
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: Blue Whales\u00b71a1a1a1a\u00b70c0c0c0c
+            Enter your message to Blue Whales<U+00B7>1a1a1a1a\u00b70c0c0c0c:
+        """)
+
+    def test_key_goes_before_names_and_hosts(self) -> None:
+        """
+        Eight digits are the contact that has them; only without one are they a word like others.
+        """
+        self.know(QUOKKA, "1a1a1a1a")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: 1a1a1a1a
+            Enter your message to 1a1a1a1a (10.0.0.1:6101): hi
+            <send 'hi' to 10.0.0.1:6101>
+            Enter your choice: 1
+            Enter the recipient's IP address: cafebabe
+            <look up cafebabe>
+            Looking up cafebabe ... c
+            Cancelled.
+            Enter your choice:
+        """)
+        self.trust(WHALE, "Blue Whales")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: 1a1a1a1a
+            Enter your message to Blue Whales\u00b71a1a1a1a:
+        """)
+
+    def test_short_key_of_digits_is_no_number(self) -> None:
+        """
+        A key of decimal digits is a key, and a number of the list a number.
+        """
+        self.trust(DeviceKey(b"\x12\x34\x56\x78" * 8), "Dee")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: 12345678
+            Enter your message to Dee\u00b712345678: c
+            Cancelled.
+            Enter your choice: 1
+            Enter the recipient's IP address: 12345679
+            A number is one from the list: show it with 2 first.
+            Enter your choice:
+        """)
+
+    def test_namesakes_are_told_apart_by_numbers_and_keys(self) -> None:
+        """
+        A name that a contact, a peer there and a plain one have asks for the one.
+        """
+        self.know(PANDA, "Bob")
+        self.meet(WHALE, "bob")
+        self.trust(ORCA, "BOB", verified=True)
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: Bob
+            1. 10.0.0.2:6202  Bob           plain     heard 0 s ago
+            2. 10.0.0.1:6101  bob\u00b71a1a1a1a  secure    heard 0 s ago
+            3. -              BOB\u00b70c0c0c0c  verified  met 0 s ago
+            3 could be meant: give the number or the address of the one.
+            Enter the recipient's IP address: 3
+            Enter your message to BOB\u00b70c0c0c0c: hi
+            <send 'hi' to 0c0c0c0c>
+            Enter your choice:
+        """)
+
+    def test_same_short_key_asks_for_the_one(self) -> None:
+        """
+        A key that somebody searched for until it began alike catches nothing.
+        """
+        self.trust(WHALE, "Blue Whales")
+        twin = DeviceKey(b"\x1a" * 31 + b"\x00")
+        self.call(Reason.NAMESAKE, twin, "Blue Whales")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: Blue Whales\u00b71a1a1a1a
+            1. 10.0.0.3:6303  Blue Whales\u00b71a1a1a1a  door      has a contact's name, 0 s ago
+            2. -              Blue Whales\u00b71a1a1a1a  secure    met 0 s ago
+            2 could be meant: give the number or the address of the one.
+            Enter the recipient's IP address: 2
+            Enter your message to Blue Whales\u00b71a1a1a1a: hi
+            <send 'hi' to 1a1a1a1a>
+            Enter your choice:
+        """)
+        self.assertEqual([SendText((WHALE,), "x")], self.send("1", str(WHALE), "x"))
+
+    def send(self, *lines: str) -> list[Effect]:
+        """
+        Type lines, and give what comes of the last one.
+        """
+        return [self.menu.receive_line(line, NOW) for line in lines][-1]
+
+    def test_those_who_cannot_be_sent_to_are_refused(self) -> None:
+        """
+        Who is at the door, blocked or forgotten is said so, however they were chosen.
+        """
+        self.call(Reason.KNOCK, EVE, "Eve")
+        self.trust(WHALE, "Blue Whales")
+        self.trust(ORCA, "Orca")
+        self.node.contacts.block(ORCA, "Orca", NOW)
+        self.send("t", "c")
+        self.node.contacts.forget(WHALE)
+        for typed, reason in [
+            ("1", "At the door: Eve\u00b7eeeeeeee. Let it in with t first."),
+            ("eeeeeeee", "At the door: Eve\u00b7eeeeeeee. Let it in with t first."),
+            ("2", "Blocked: Orca\u00b70c0c0c0c. Forget it with t first."),
+            ("Orca\u00b70c0c0c0c", "Blocked: Orca\u00b70c0c0c0c. Forget it with t first."),
+            (
+                "3",
+                "No longer known: (no name)\u00b71a1a1a1a. Show the lists again with 2.",
+            ),
+        ]:
+            self.play(f"""
+                Enter your choice: 1
+                Enter the recipient's IP address: {typed}
+                {reason}
+                Enter your choice:
+            """)
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: orca
+            <look up orca>
+            Looking up orca ...
+        """)
+
+    def test_broadcast_automatic_and_reply_use_keys(self) -> None:
+        """
+        What goes to those who are there goes to secure ones by their key.
+        """
+        self.meet(WHALE, "Blue Whales")
+        self.know(PANDA, "Panda", connected=True)
+        self.menu.spoke(WHALE)
+        self.play("""
+            Enter your choice: b
+            Enter your message to 2 connected peers: hi
+            <send 'hi' to 1a1a1a1a, 10.0.0.2:6202>
+            Enter your choice: 3
+            Choose connection mode:
+            A - Automatically connect to all active peers
+            M - Manually enter IP and port to connect
+            Enter your choice (A/M): a
+            <connect auto to 1a1a1a1a, 10.0.0.2:6202>
+            Enter your choice: r
+            Enter your reply to Blue Whales\u00b71a1a1a1a: hi
+            <send 'hi' to 1a1a1a1a>
+            Enter your choice:
+        """)
+
+    def test_names_are_known_of_all(self) -> None:
+        """
+        Whoever has told a name is called by it.
+        """
+        self.know(QUOKKA, "Quokka")
+        self.trust(WHALE, "Blue Whales")
+        self.call(Reason.KNOCK, EVE, "Eve")
+        names: list[tuple[Recipient, str | None]] = [
+            (QUOKKA, "Quokka"),
+            (PANDA, None),
+            (WHALE, "Blue Whales"),
+            (EVE, "Eve"),
+            (ORCA, None),
+        ]
+        for recipient, name in names:
+            self.assertEqual(name, self.menu.name(recipient))
+
+
+class ListsTests(MenuCase):
+    """
+    2: who is there; and what can be completed.
+    """
+
+    def test_every_section_is_numbered_through(self) -> None:
+        """
+        Whoever can be sent to has one number, in however many sections.
+        """
+        self.know(PANDA, "Panda", connected=True)
+        self.meet(WHALE, "Blue Whales", connected=False)
+        self.trust(ORCA, "Orca", verified=True, at=NUMBAT)
+        self.call(Reason.KNOCK, EVE, "Eve")
+        self.node.found = [
+            Nearby("one", (Address("10.0.0.7", 7), Address("fd00::7", 7))),
+            Nearby("two", (Address("10.0.0.8", 7),), ORCA),
+            Nearby("three", (QUOKKA,), WHALE),
+        ]
+        self.play("""
+            Enter your choice: 2
+            --- Active peers (a message went either way) ---
+            1. 10.0.0.2:6202  Panda                 plain     heard 0 s ago
+            2. 10.0.0.1:6101  Blue Whales\u00b71a1a1a1a  secure    heard 0 s ago
+            --- Connected peers (one of you connected to the other) ---
+            1. 10.0.0.2:6202  Panda                 plain     heard 0 s ago
+            --- Known, but away ---
+            3. 10.0.0.3:6303  Orca\u00b70c0c0c0c         verified  met 0 s ago
+            --- Nearby (found on this network) ---
+            4. 10.0.0.7:7     unknown               -         never met
+            3. 10.0.0.8:7     Orca\u00b70c0c0c0c         verified  seems to be here
+            2. 10.0.0.1:6101  Blue Whales\u00b71a1a1a1a  secure    seems to be here
+            --- At the door (decide with t) ---
+            10.0.0.3:6303  Eve\u00b7eeeeeeee          door      asks to be let in, 0 s ago
+            Enter your choice: 1
+            Enter the recipient's IP address: 3
+            Enter your message to Orca\u00b70c0c0c0c: hi
+            <send 'hi' to 0c0c0c0c>
+            Enter your choice: 1
+            Enter the recipient's IP address: 4
+            Enter your message to 10.0.0.7:7: hi
+            <send 'hi' to 10.0.0.7:7>
+            Enter your choice: 1
+            Enter the recipient's IP address: 5
+            No number 5 in the last list: show it again with 2.
+            Enter your choice:
+        """)
+
+    def test_connected_and_blocked_are_not_nearby(self) -> None:
+        """
+        What is nearby are those with whom something could be begun.
+        """
+        self.meet(WHALE, "Blue Whales")
+        self.node.contacts.block(ORCA, "Orca", NOW)
+        self.node.found = [Nearby("one", (QUOKKA,), WHALE), Nearby("two", (PANDA,), ORCA)]
+        self.play("""
+            Enter your choice: 2
+            --- Active peers (a message went either way) ---
+            1. 10.0.0.1:6101  Blue Whales\u00b71a1a1a1a  secure    heard 0 s ago
+            --- Connected peers (one of you connected to the other) ---
+            1. 10.0.0.1:6101  Blue Whales\u00b71a1a1a1a  secure    heard 0 s ago
+            Enter your choice:
+        """)
+
+    def test_words_are_what_can_be_typed(self) -> None:
+        """
+        Names without repetition, names with keys, addresses; and none that is shown otherwise.
+        """
+        self.know(PANDA, "Panda")
+        self.know(NUMBAT, "A\x1b[2J")
+        self.meet(WHALE, "Blue Whales")
+        self.trust(ORCA, "Panda")
+        self.trust(DeviceKey(b"\x01" * 32), "x\u00b71a1a1a1a")
+        self.node.contacts.block(EVE, "Eve", NOW)
+        self.node.found = [Nearby("one", (Address("10.0.0.7", 7), Address("fd00::7", 7)))]
+
+        self.assertEqual(
+            [
+                "Panda",
+                "Blue Whales",
+                "Panda\u00b70c0c0c0c",
+                "Blue Whales\u00b71a1a1a1a",
+                "10.0.0.2:6202",
+                "10.0.0.3:6303",
+                "10.0.0.1:6101",
+                "10.0.0.7:7",
+            ],
+            self.menu.words(),
+        )
+
+
+class InviteTests(MenuCase):
+    """
+    Invites: ours, and those that are pasted.
+    """
+
+    LINK = Invite(WHALE, "Blue Whales", (QUOKKA,)).link
+
+    def test_ours_is_shown(self) -> None:
+        """
+        I shows who we are in words, and at last the code.
+        """
+        shown = told(self.menu.receive_line("i", NOW))
+
+        self.assertEqual(
+            [
+                "Your name: Red Pandas",
+                "Your key:",
+                self.node.key.fingerprint,
+                "Your invite: whoever pastes it as the recipient meets you, and nobody else.",
+                self.node.invite().link,
+            ],
+            shown[:5],
+        )
+        self.assertEqual(qr_lines(self.node.invite().link), shown[5:])
+
+    def use(self, *lines: str) -> str:
+        """
+        Paste an invite after some lines, have it used, and give what comes of it and is asked.
+        """
+        for line in lines:
+            self.menu.receive_line(line, NOW)
+        self.assertEqual(
+            ["<use the invite of Blue Whales>"], told(self.menu.receive_line(self.LINK, NOW))
+        )
+        self.assertTrue(self.menu.is_waiting)
+        self.assertEqual("Keeping the invite ... ", self.menu.prompt)
+        self.assertEqual([], self.menu.receive_line("1", NOW))
+        answer = told(self.menu.invite_used(WHALE, "Blue Whales"))
+        return " ".join([*answer, self.menu.prompt])
+
+    def test_pasted_one_is_a_recipient(self) -> None:
+        """
+        It is kept, and then it is the recipient, by its key.
+        """
+        self.assertEqual("Enter your message to Blue Whales\u00b71a1a1a1a: ", self.use("1"))
+        self.assertEqual([SendText((WHALE,), "hi")], self.menu.receive_line("hi", NOW))
+
+    def test_pasted_one_connects(self) -> None:
+        """
+        It can be pasted where 3 asks, and without having chosen anything.
+        """
+        for lines in [("3", "m"), ()]:
+            self.assertEqual("<connect manual to 1a1a1a1a> Enter your choice: ", self.use(*lines))
+
+    def test_pasted_one_is_verified_already(self) -> None:
+        """
+        Where a contact is to be verified an invite says it all.
+        """
+        self.assertEqual("Verified: Blue Whales\u00b71a1a1a1a. Enter your choice: ", self.use("v"))
+
+    def test_broken_one_is_refused(self) -> None:
+        """
+        It is told what is wrong with it.
+        """
+        self.menu.receive_line("1", NOW)
+        [line] = told(self.menu.receive_line(self.LINK[:40], NOW))
+        self.assertIn("Invalid invite", line)
+        self.assertFalse(self.menu.is_waiting)
+
+    def test_refused_one_is_told(self) -> None:
+        """
+        What the node says against it is shown, and the choice is back.
+        """
+        self.menu.receive_line(self.LINK, NOW)
+        self.assertEqual(["That is your own."], told(self.menu.refused("That is your own.")))
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+
+class VerifyingTests(MenuCase):
+    """
+    V: verify a contact.
+    """
+
+    def words(self) -> list[str]:
+        """
+        Give the words for the key of `WHALE`.
+        """
+        return told(self.menu.words_known(WHALE, WORDS))
+
+    def test_same_words_verify(self) -> None:
+        """
+        The contact is chosen, the words are shown, and y keeps that they are the same.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("t", NOW)
+        self.menu.receive_line("c", NOW)
+        for typed in ["1", "blue whales", "1a1a1a1a"]:
+            self.play(f"""
+                Enter your choice: v
+                Enter the contact to verify: {typed}
+                <show the words for 1a1a1a1a>
+                Working out the words ...
+            """)
+            self.assertTrue(self.menu.is_waiting)
+            self.assertEqual(
+                [
+                    "The six words for you and Blue Whales\u00b71a1a1a1a:",
+                    "      apple pear fig plum kiwi lime",
+                    "Compare them with Blue Whales\u00b71a1a1a1a by another way: face to face, "
+                    "or on the telephone.",
+                ],
+                self.words(),
+            )
+            self.play(f"""
+                Are they the same? (y/n): Y
+                <verify 1a1a1a1a>
+                {DONE}
+                Verified: Blue Whales\u00b71a1a1a1a.
+                Enter your choice:
+            """)
+
+    def test_other_words_warn(self) -> None:
+        """
+        N says what it means, loudly, and keeps nothing.
+        """
+        self.trust(WHALE, "Blue Whales")
+        for typed in ["n", "no"]:
+            self.menu.receive_line("v", NOW)
+            self.menu.receive_line("Blue Whales", NOW)
+            self.words()
+            [effect] = self.menu.receive_line(typed, NOW)
+            assert isinstance(effect, Show)
+            self.assertEqual({"bad"}, {style for line in effect.lines for style, _ in line})
+            self.assertIn("between you and Blue Whales\u00b71a1a1a1a", told([effect])[0])
+            self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_other_answer_is_refused(self) -> None:
+        """
+        Only a clear answer counts.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("v", NOW)
+        self.menu.receive_line("Blue Whales", NOW)
+        self.words()
+        self.play("""
+            Are they the same? (y/n): maybe
+            Invalid choice. Please try again with v: it is y or n.
+            Enter your choice:
+        """)
+
+    def test_words_that_could_not_be_kept_are_told(self) -> None:
+        """
+        A full disk is no verification.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("v", NOW)
+        self.menu.receive_line("Blue Whales", NOW)
+        self.words()
+        self.play(f"""
+            Are they the same? (y/n): y
+            <verify 1a1a1a1a>
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def test_caller_can_be_compared_before_it_is_let_in(self) -> None:
+        """
+        Of somebody at the door the words are shown, and nothing is asked.
+        """
+        self.call(Reason.KNOCK, WHALE, "Blue Whales")
+        self.play("""
+            Enter your choice: v
+            Enter the contact to verify: Blue Whales
+            <show the words for 1a1a1a1a>
+            Working out the words ...
+        """)
+        self.assertEqual(
+            "If they are the same, let it in with t, and verify it with v.", self.words()[-1]
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_namesake_is_asked_for(self) -> None:
+        """
+        A contact and a caller of one name are told apart before any words are shown.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.call(Reason.NAMESAKE, EVE, "Blue Whales")
+        self.play("""
+            Enter your choice: v
+            Enter the contact to verify: Blue Whales
+            1. -              Blue Whales\u00b71a1a1a1a  secure    met 0 s ago
+            2. 10.0.0.3:6303  Blue Whales\u00b7eeeeeeee  door      has a contact's name, 0 s ago
+            2 could be meant: give the number or the address of the one.
+            Enter the contact to verify: 2
+            <show the words for eeeeeeee>
+            Working out the words ...
+        """)
+
+    def test_who_has_no_key_is_refused(self) -> None:
+        """
+        A plain peer, an address and nobody at all cannot be verified.
+        """
+        self.know(QUOKKA, "Quokka")
+        self.menu.receive_line("2", NOW)
+        unknown = "Unknown: no contact has that name. Give its number from the list that t shows."
+        for typed, reason in [
+            ("1", "There is no key to compare: 10.0.0.1:6101 is no contact."),
+            ("Quokka", unknown),
+            ("10.0.0.1:6101", unknown),
+            ("lab-3", unknown),
+            (EMPTY, unknown),
+        ]:
+            self.play(f"""
+                Enter your choice: v
+                Enter the contact to verify: {typed}
+                {reason}
+                Enter your choice:
+            """)
+
+    def test_words_of_another_key_do_nothing(self) -> None:
+        """
+        Late words, and those for another key, are not shown.
+        """
+        self.trust(ORCA, "Orca")
+        self.assertEqual([], self.words())
+        self.menu.receive_line("v", NOW)
+        self.menu.receive_line("orca", NOW)
+        self.assertEqual([], self.words())
+        self.assertTrue(self.menu.is_waiting)
+
+
+class TrustingTests(MenuCase):
+    """
+    T: decide.
+    """
+
+    def test_nobody_to_decide_about_is_told(self) -> None:
+        """
+        Without callers and contacts there is nothing to ask.
+        """
+        self.play("""
+            Enter your choice: t
+            Nobody is at the door, and nobody is known: nothing to decide.
+            Enter your choice:
+        """)
+
+    def decide(self, number: int, letter: str) -> list[str]:
+        """
+        Choose by number and letter, have it kept, and give what was offered, done and told.
+        """
+        self.menu.receive_line("t", NOW)
+        offered = told(self.menu.receive_line(str(number), NOW))[1:]
+        prompt = self.menu.prompt
+        done = told(self.menu.receive_line(letter, NOW))
+        self.assertTrue(self.menu.is_waiting)
+        self.assertEqual("Keeping that ... ", self.menu.prompt)
+        kept = told(self.menu.done())
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+        return [*offered, prompt, *done, *kept]
+
+    def test_knock_is_accepted_ignored_or_blocked(self) -> None:
+        """
+        About a stranger three things can be said.
+        """
+        self.call(Reason.KNOCK, EVE, "Eve")
+        for letter, decision, kept in [
+            ("a", "ACCEPT", "Let in: Eve\u00b7eeeeeeee."),
+            ("I", "IGNORE", "Left outside: Eve\u00b7eeeeeeee. It may come again."),
+            ("b", "BLOCK", "Blocked: Eve\u00b7eeeeeeee."),
+        ]:
+            self.assertEqual(
+                [
+                    "a - Let it in: it becomes a contact",
+                    "i - Leave it outside for now",
+                    "b - Block it: keep it out for good",
+                    "Enter your choice (a/i/b): ",
+                    f"<decide {decision} about eeeeeeee, KNOCK>",
+                    kept,
+                ],
+                self.decide(1, letter),
+            )
+
+    def test_other_key_is_new_or_somebody_elses_or_refused(self) -> None:
+        """
+        About a key that a contact could have four things can be said.
+        """
+        contact = self.trust(WHALE, "Blue Whales")
+        for reason in [Reason.NAMESAKE, Reason.NEW_KEY]:
+            self.node.at_the_door.clear()
+            self.call(reason, EVE, "Blue Whales", contact)
+            label = "Blue Whales\u00b7eeeeeeee"
+            for letter, decision, kept in [
+                ("n", "NEW_KEY", f"Known by its new key from now on, and not verified: {label}."),
+                ("s", "SOMEBODY_ELSE", f"Let in as somebody else: {label}."),
+                ("k", "KEEP_OLD", f"Kept the old key only. Left outside: {label}."),
+                ("b", "BLOCK", f"Blocked: {label}."),
+            ]:
+                self.assertEqual(
+                    [
+                        "n - It is the contact with a new key: the old one counts no longer",
+                        "s - It is somebody else: let it in beside the contact",
+                        "k - Keep the contact's old key only: this one stays outside",
+                        "b - Block it: keep it out for good",
+                        "Enter your choice (n/s/k/b): ",
+                        f"<decide {decision} about eeeeeeee, {reason.name}>",
+                        kept,
+                    ],
+                    self.decide(1, letter),
+                )
+
+    def test_missing_key_is_waited_for_or_released(self) -> None:
+        """
+        About an address that proves nothing two things can be said.
+        """
+        self.call(Reason.DOWNGRADE, WHALE, "Blue Whales", self.trust(WHALE, "Blue Whales"))
+        label = "Blue Whales\u00b71a1a1a1a"
+        for letter, decision, kept in [
+            ("k", "KEEP_OLD", f"Nothing goes to 10.0.0.3:6303 without the key of {label}."),
+            (
+                "s",
+                "SOMEBODY_ELSE",
+                f"The address 10.0.0.3:6303 is somebody else's now, and no longer that of {label}.",
+            ),
+        ]:
+            self.assertEqual(
+                [
+                    "k - Keep to the contact's key: nothing goes there in the clear",
+                    "s - Somebody else has that address now: speak with it in the clear",
+                    "Enter your choice (k/s): ",
+                    f"<decide {decision} about 1a1a1a1a, DOWNGRADE>",
+                    kept,
+                ],
+                self.decide(1, letter),
+            )
+
+    def test_contact_is_blocked_or_forgotten(self) -> None:
+        """
+        Contacts come after the callers; one that is blocked can only be forgotten.
+        """
+        self.call(Reason.KNOCK, EVE, "Eve")
+        self.trust(WHALE, "Blue Whales")
+        for letter, decision, kept in [
+            ("b", "BLOCK", "Blocked: Blue Whales\u00b71a1a1a1a."),
+            ("f", "FORGET", "Forgotten: Blue Whales\u00b71a1a1a1a."),
+        ]:
+            self.assertEqual(
+                [
+                    "v - Verify it: compare six words with it",
+                    "b - Block it: keep it out for good",
+                    "f - Forget it: it is a stranger again, and may knock",
+                    "Enter your choice (v/b/f): ",
+                    f"<decide {decision} about 1a1a1a1a, a contact>",
+                    kept,
+                ],
+                self.decide(2, letter),
+            )
+        self.node.contacts.block(WHALE, "Blue Whales", NOW)
+        self.assertEqual(
+            [
+                "f - Forget it: it is a stranger again, and may knock",
+                "Enter your choice (f): ",
+                "<decide FORGET about 1a1a1a1a, a contact>",
+                "Forgotten: Blue Whales\u00b71a1a1a1a.",
+            ],
+            self.decide(2, "f"),
+        )
+
+    def test_contact_is_verified_from_here_too(self) -> None:
+        """
+        V leads to the six words.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("t", NOW)
+        self.play("""
+            Enter a number: 1
+            Choose what to do about Blue Whales\u00b71a1a1a1a:
+            v - Verify it: compare six words with it
+            b - Block it: keep it out for good
+            f - Forget it: it is a stranger again, and may knock
+            Enter your choice (v/b/f): v
+            <show the words for 1a1a1a1a>
+            Working out the words ...
+        """)
+
+    def test_list_has_numbers_of_its_own(self) -> None:
+        """
+        A contact and what came in its name are two; the numbers serve as recipients as well.
+        """
+        contact = self.trust(WHALE, "Blue Whales", verified=True, at=QUOKKA)
+        self.call(Reason.DOWNGRADE, WHALE, "Blue Whales", contact)
+        day = datetime.fromtimestamp(NOW).strftime("%Y-%m-%d")
+        self.play(f"""
+            Enter your choice: t
+            --- At the door ---
+            1. 10.0.0.3:6303  Blue Whales\u00b71a1a1a1a  door      shows no key any more, 0 s ago
+            --- Contacts ---
+            2. 10.0.0.1:6101  Blue Whales\u00b71a1a1a1a  verified  met 0 s ago, known since {day}
+            Enter a number: {EMPTY}
+            Enter your choice: 1
+            Enter the recipient's IP address: 2
+            Enter your message to Blue Whales\u00b71a1a1a1a: hi
+            <send 'hi' to 1a1a1a1a>
+            Enter your choice:
+        """)
+
+    def test_decision_is_about_who_was_shown(self) -> None:
+        """
+        Whoever comes or goes while the question stands, the numbers mean what the list said.
+        """
+        caller = self.call(Reason.KNOCK, EVE, "Eve")
+        self.menu.receive_line("t", NOW)
+        self.node.at_the_door.clear()
+        self.call(Reason.KNOCK, ORCA, "Orca")
+        self.menu.receive_line("1", NOW)
+
+        self.assertEqual([Decide(EVE, Decision.ACCEPT, caller)], self.menu.receive_line("a", NOW))
+
+    def test_what_could_not_be_done_is_told(self) -> None:
+        """
+        The reason is shown in the place of the good news.
+        """
+        self.call(Reason.KNOCK, EVE, "Eve")
+        for line in ["t", "1", "a"]:
+            self.menu.receive_line(line, NOW)
+        self.play(f"""
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def test_invalid_answers_return_to_the_choice(self) -> None:
+        """
+        A number that is none, and a letter that is not offered, decide nothing.
+        """
+        self.call(Reason.KNOCK, EVE, "Eve")
+        for number in ["0", "2", "Eve", "9" * 20]:
+            self.menu.receive_line("t", NOW)
+            self.play(f"""
+                Enter a number: {number}
+                No number {number} in the list: show it again with t.
+                Enter your choice:
+            """)
+        for letter in ["v", "f", "ab", EMPTY]:
+            self.menu.receive_line("t", NOW)
+            self.menu.receive_line("1", NOW)
+            self.play(f"""
+                Enter your choice (a/i/b): {letter}
+                Invalid choice. Please try again with t: it is one of a, i, b.
+                Enter your choice:
+            """)
+
+    def test_answers_that_nobody_waits_for_do_nothing(self) -> None:
+        """
+        Whoever cancelled is not interrupted, by whatever answer.
+        """
+        for prompt in ["Enter your choice: ", "Enter the recipient's IP address: "]:
+            self.assertEqual(prompt, self.menu.prompt)
+            self.assertEqual([], self.menu.done())
+            self.assertEqual([], self.menu.refused("The disk is full."))
+            self.assertEqual([], self.menu.invite_used(WHALE, "Blue Whales"))
+            self.assertEqual(prompt, self.menu.prompt)
+            self.menu.receive_line("1", NOW)
+
+
 class AnyQuestionTests(MenuCase):
     """
     What holds at every question.
@@ -688,6 +1461,13 @@ class AnyQuestionTests(MenuCase):
         ("3", "m", "10.0.0.7"),
         ("b",),
         ("r",),
+        ("v",),
+        ("v", "Blue Whales"),
+        ("1", InviteTests.LINK),
+        ("t",),
+        ("t", "1"),
+        ("t", "2"),
+        ("t", "1", "a"),
     )
 
     def ask(self, way: tuple[str, ...]) -> None:
@@ -697,6 +1477,8 @@ class AnyQuestionTests(MenuCase):
         self.setUp()
         self.know(QUOKKA, "Quokka", connected=True)
         self.menu.spoke(QUOKKA)
+        self.call(Reason.KNOCK, EVE, "Eve")
+        self.trust(WHALE, "Blue Whales")
         for line in way:
             self.menu.receive_line(line, NOW)
 
@@ -746,13 +1528,21 @@ class AnyQuestionTests(MenuCase):
 
         self.assertEqual([SendText((QUOKKA,), text)], self.menu.receive_line(f" {text}\r\n", NOW))
 
+    LINES = ("t", "v", "y", "i", "3", "Eve", "Blue Whales", "1a1a1a1a", InviteTests.LINK)
+
     @given(
         st.lists(
-            typed_lines() | st.sampled_from([True, False]) | st.sampled_from([QUOKKA, PANDA]),
+            typed_lines()
+            | st.sampled_from(LINES)
+            | st.sampled_from(Decision)
+            | st.sampled_from([True, False])
+            | st.sampled_from([QUOKKA, PANDA, WHALE, EVE, ORCA]),
             max_size=20,
         )
     )
-    def test_any_lines_have_well_formed_effects(self, steps: list[str | bool | Address]) -> None:
+    def test_any_lines_have_well_formed_effects(
+        self, steps: list[str | bool | Decision | Recipient]
+    ) -> None:
         """
         Whatever is typed, answered and said in any order, each effect can be carried out.
         """
@@ -763,7 +1553,15 @@ class AnyQuestionTests(MenuCase):
                     effects = self.menu.receive_line(step, NOW)
                 case bool():
                     effects = self.menu.looked_up(found=step)
-                case Address():
+                case Decision.ACCEPT:
+                    effects = self.menu.invite_used(WHALE, "Blue Whales")
+                case Decision.FORGET:
+                    effects = self.menu.words_known(EVE, WORDS)
+                case Decision.IGNORE:
+                    effects = self.menu.refused("It could not be kept.")
+                case Decision():
+                    effects = self.menu.words_known(WHALE, WORDS) or self.menu.done()
+                case Address() | DeviceKey():
                     self.menu.spoke(step)
                     self.menu.not_sent(step, "unsent")
                     effects = []
@@ -783,15 +1581,19 @@ class AnyQuestionTests(MenuCase):
                     for _, text in line:
                         self.assertLessEqual(len(text.splitlines()), 1)
                         text.encode()
-            case SendText(addresses, text):
-                self.assertTrue(addresses)
+            case SendText(recipients, text):
+                self.assertTrue(recipients)
                 self.assertTrue(text)
                 self.assertEqual(text.strip(), text)
-            case Connect(addresses):
-                self.assertTrue(addresses)
-                self.assertTrue(all(1 <= address.port <= 65535 for address in addresses))
+            case Connect(recipients):
+                self.assertTrue(recipients)
+                for recipient in recipients:
+                    if isinstance(recipient, Address):
+                        self.assertTrue(1 <= recipient.port <= 65535)
             case LookUp(host):
                 self.assertTrue(host)
+                self.assertTrue(self.menu.is_waiting)
+            case UseInvite() | ShowWords() | Verify() | Decide():
                 self.assertTrue(self.menu.is_waiting)
             case Quit():
                 pass

@@ -15,11 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.strategies import dialects
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
-from twistedchat.core.roster import MOST_PEERS, MOST_PEERS_PER_HOST, Peer, Roster
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.roster import MOST_PEERS, MOST_PEERS_PER_HOST, Peer, Recipient, Roster
 
 QUOKKA = Address("10.0.0.1", 6101)
 PANDA = Address("10.0.0.2", 6101)
 NUMBAT = Address("10.0.0.3", 6101)
+WOMBAT, BILBY, DINGO = (DeviceKey(bytes([number]) * 32) for number in (11, 22, 33))
 
 
 def addresses_of(peers: list[Peer]) -> list[Address]:
@@ -41,6 +43,21 @@ def hear(
     gone = []
     for address in addresses:
         gone += roster.heard(address, name, Dialect.PLAIN, 1.0, connects=connects)[1]
+    return gone
+
+
+def meet(roster: Roster, *keys: DeviceKey, is_connected: bool = True) -> list[Peer]:
+    """
+    Begin or end a session with each of these.
+
+    Returns:
+        Those that had to make room.
+    """
+    gone = []
+    for key in keys:
+        gone += roster.met(key, "W", QUOKKA, is_connected=is_connected, is_verified=False, now=1.0)[
+            1
+        ]
     return gone
 
 
@@ -235,6 +252,96 @@ class RosterTests(SynchronousTestCase):
         hear(roster, *(Address(f"10.1.{host}.9", 1) for host in range(2000)))
         self.assertEqual(MOST_PEERS, len(roster))
 
+    def test_met_peer_is_active(self) -> None:
+        """
+        A session makes a peer active, which is found by its key wherever it is.
+        """
+        roster = Roster()
+
+        peer, gone = roster.met(
+            WOMBAT, "Wombat", QUOKKA, is_connected=True, is_verified=False, now=5.0
+        )
+
+        expected = Peer(QUOKKA, "Wombat", None, 5.0, 5.0, True, 0, 0, key=WOMBAT, is_verified=False)
+        self.assertEqual((expected, []), (peer, gone))
+        self.assertEqual(WOMBAT, peer.id)
+        self.assertEqual([expected], roster.active())
+        self.assertEqual([expected], roster.connected())
+        self.assertEqual([expected], roster.named("wombat"))
+        self.assertEqual(expected, roster.find(WOMBAT))
+        self.assertIsNone(roster.find(QUOKKA))
+
+    def test_met_again_changes_the_peer(self) -> None:
+        """
+        The last name, address and state count; texts add up, and only what was heard has a time.
+        """
+        roster = Roster()
+        roster.met(WOMBAT, "Wombat", QUOKKA, is_connected=True, is_verified=False)
+        roster.met(
+            WOMBAT, "Wombat", PANDA, is_connected=True, is_verified=True, now=5.0, received=2
+        )
+
+        peer, _ = roster.met(
+            WOMBAT, "Wallaby", NUMBAT, is_connected=False, is_verified=True, sent=3
+        )
+
+        self.assertEqual(
+            Peer(NUMBAT, "Wallaby", None, 5.0, 5.0, False, 2, 3, key=WOMBAT, is_verified=True), peer
+        )
+        self.assertEqual([peer], roster.active())
+        self.assertEqual([], roster.connected())
+
+    def test_secure_and_classic_peer_share_an_address(self) -> None:
+        """
+        What speaks in the clear from a contact's address is somebody else.
+        """
+        roster = Roster()
+        meet(roster, WOMBAT)
+        hear(roster, QUOKKA)
+
+        self.assertEqual([WOMBAT, QUOKKA], [peer.id for peer in roster.active()])
+        roster.remove(QUOKKA)
+        self.assertEqual([WOMBAT], [peer.id for peer in roster.active()])
+        roster.remove(WOMBAT)
+        self.assertEqual(0, len(roster))
+
+    def test_secure_peers_take_no_share_of_a_host(self) -> None:
+        """
+        Many contacts can be behind one address, and leave no inventions more or less room.
+        """
+        roster = Roster(most_peers=5, most_peers_per_host=1)
+        meet(roster, WOMBAT, BILBY)
+        hear(roster, QUOKKA)
+
+        self.assertEqual([], meet(roster, DINGO))
+        self.assertEqual([QUOKKA], addresses_of(hear(roster, Address(QUOKKA.host, 7000))))
+        self.assertEqual(4, len(roster))
+
+    def test_classic_peers_push_off_no_contact(self) -> None:
+        """
+        However many there are, connected or not: anybody can invent them.
+        """
+        roster = Roster(most_peers=3)
+        meet(roster, WOMBAT)
+        meet(roster, BILBY, is_connected=False)
+
+        for number in range(1, 5):
+            gone = hear(roster, Address(f"10.0.1.{number}", 1), connects=number % 2 == 0)
+            self.assertEqual([None] * (number > 1), [peer.key for peer in gone])
+
+        self.assertEqual([WOMBAT, BILBY], [peer.id for peer in roster.active()][:2])
+
+    def test_among_contacts_a_connected_one_goes_last(self) -> None:
+        """
+        Where there is nobody else, the least recent that is off makes room, then the least recent.
+        """
+        roster = Roster(most_peers=2)
+        meet(roster, WOMBAT)
+        meet(roster, BILBY, is_connected=False)
+
+        self.assertEqual([BILBY], [peer.id for peer in meet(roster, DINGO)])
+        self.assertEqual([WOMBAT], [peer.id for peer in meet(roster, BILBY)])
+
     def test_any_history_keeps_to_the_model(self) -> None:
         """
         Whatever is heard, sent and removed, the roster is what a simple model says.
@@ -244,6 +351,7 @@ class RosterTests(SynchronousTestCase):
 
 HOSTS = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
 SOME_ADDRESSES = st.builds(Address, HOSTS, st.integers(6101, 6104))
+SOME_KEYS = st.sampled_from([WOMBAT, BILBY, DINGO])
 
 
 class RosterMachine(RuleBasedStateMachine):
@@ -258,50 +366,56 @@ class RosterMachine(RuleBasedStateMachine):
         super().__init__()
         self.roster = Roster(self.MOST, self.SHARE)
         self.now = 0.0
-        self.by_appearance: list[Address] = []
-        self.by_exchange: list[Address] = []
-        self.connected: set[Address] = set()
-        self.counts: dict[Address, list[int]] = {}
+        self.by_appearance: list[Recipient] = []
+        self.by_exchange: list[Recipient] = []
+        self.connected: set[Recipient] = set()
+        self.counts: dict[Recipient, list[int]] = {}
 
-    def forget(self, address: Address) -> None:
+    def forget(self, recipient: Recipient) -> None:
         """
-        Take an address out of the model.
+        Take somebody out of the model.
         """
-        self.by_appearance.remove(address)
-        self.by_exchange.remove(address)
-        self.connected.discard(address)
-        del self.counts[address]
+        self.by_appearance.remove(recipient)
+        self.by_exchange.remove(recipient)
+        self.connected.discard(recipient)
+        del self.counts[recipient]
 
-    def exchange(self, address: Address, *, connects: bool) -> list[Address]:
+    def exchange(self, recipient: Recipient) -> list[Recipient]:
         """
-        A message goes either way in the model.
+        Something goes either way in the model.
 
         Returns:
             Who has to make room.
         """
         gone = []
-        if address in self.by_appearance:
-            self.by_exchange.remove(address)
+        if recipient in self.by_appearance:
+            self.by_exchange.remove(recipient)
         else:
-            of_host = [other for other in self.by_exchange if other.host == address.host]
+            of_host: list[Recipient] = [
+                other
+                for other in self.by_exchange
+                if isinstance(recipient, Address)
+                and isinstance(other, Address)
+                and other.host == recipient.host
+            ]
             if len(of_host) == self.SHARE:
                 gone = self.first_to_go(of_host)
             elif len(self.by_exchange) == self.MOST:
                 gone = self.first_to_go(self.by_exchange)
             for other in gone:
                 self.forget(other)
-            self.by_appearance.append(address)
-            self.counts[address] = [0, 0]
-        self.by_exchange.append(address)
-        if connects:
-            self.connected.add(address)
+            self.by_appearance.append(recipient)
+            self.counts[recipient] = [0, 0]
+        self.by_exchange.append(recipient)
         return gone
 
-    def first_to_go(self, candidates: list[Address]) -> list[Address]:
+    def first_to_go(self, candidates: list[Recipient]) -> list[Recipient]:
         """
-        The least recent that is not connected; if all are, the least recent.
+        A classic peer before all secure ones, and one that is not connected before the others.
         """
-        return ([other for other in candidates if other not in self.connected] or candidates)[:1]
+        inventable: list[Recipient] = [other for other in candidates if isinstance(other, Address)]
+        classic = inventable or candidates
+        return ([other for other in classic if other not in self.connected] or classic)[:1]
 
     @rule(address=SOME_ADDRESSES, dialect=dialects(), connects=st.booleans())
     def hear(self, address: Address, dialect: Dialect, connects: bool) -> None:
@@ -309,12 +423,13 @@ class RosterMachine(RuleBasedStateMachine):
         A message comes.
         """
         self.now += 1
-        expected = self.exchange(address, connects=connects)
+        expected = self.exchange(address)
         self.counts[address][0] += 1
+        self.connected |= {address} if connects else set()
 
         peer, gone = self.roster.heard(address, "Q", dialect, self.now, connects=connects)
 
-        assert expected == addresses_of(gone)
+        assert expected == [other.id for other in gone]
         assert peer == self.roster.find(address)
         assert (dialect, self.now) == (peer.dialect, peer.last_heard)
 
@@ -323,24 +438,57 @@ class RosterMachine(RuleBasedStateMachine):
         """
         Messages go.
         """
-        expected = self.exchange(address, connects=connects)
+        expected = self.exchange(address)
         self.counts[address][1] += messages
+        self.connected |= {address} if connects else set()
 
         peer, gone = self.roster.sent(address, messages=messages, connects=connects)
 
-        assert expected == addresses_of(gone)
+        assert expected == [other.id for other in gone]
         assert peer == self.roster.find(address)
 
-    @rule(address=SOME_ADDRESSES)
-    def remove(self, address: Address) -> None:
+    @rule(
+        key=SOME_KEYS,
+        address=SOME_ADDRESSES,
+        is_connected=st.booleans(),
+        received=st.integers(0, 2),
+        sent=st.integers(0, 2),
+    )
+    def meet(
+        self, key: DeviceKey, address: Address, is_connected: bool, received: int, sent: int
+    ) -> None:
+        """
+        A session begins, goes on or ends.
+        """
+        expected = self.exchange(key)
+        self.counts[key][0] += received
+        self.counts[key][1] += sent
+        self.connected = self.connected - {key} | ({key} if is_connected else set())
+
+        peer, gone = self.roster.met(
+            key,
+            "W",
+            address,
+            is_connected=is_connected,
+            is_verified=False,
+            received=received,
+            sent=sent,
+        )
+
+        assert expected == [other.id for other in gone]
+        assert peer == self.roster.find(key)
+        assert peer.address == address
+
+    @rule(recipient=SOME_ADDRESSES | SOME_KEYS)
+    def remove(self, recipient: Recipient) -> None:
         """
         A peer leaves, or one that was never there.
         """
-        was_there = address in self.by_appearance
+        was_there = recipient in self.by_appearance
         if was_there:
-            self.forget(address)
+            self.forget(recipient)
 
-        removed = self.roster.remove(address)
+        removed = self.roster.remove(recipient)
 
         assert was_there == (removed is not None)
 
@@ -350,11 +498,11 @@ class RosterMachine(RuleBasedStateMachine):
         Both lists, their order and the counts are the model's.
         """
         active = self.roster.active()
-        assert self.by_appearance == addresses_of(active)
-        assert [one for one in self.by_appearance if one in self.connected] == addresses_of(
-            self.roster.connected()
-        )
-        assert self.counts == {peer.address: [peer.received, peer.sent] for peer in active}
+        assert self.by_appearance == [peer.id for peer in active]
+        assert [one for one in self.by_appearance if one in self.connected] == [
+            peer.id for peer in self.roster.connected()
+        ]
+        assert self.counts == {peer.id: [peer.received, peer.sent] for peer in active}
 
     @invariant()
     def is_within_bounds(self) -> None:
@@ -362,7 +510,7 @@ class RosterMachine(RuleBasedStateMachine):
         There are never too many, of one host or in all, and the connected are active.
         """
         active = self.roster.active()
-        hosts = [peer.address.host for peer in active]
+        hosts = [peer.address.host for peer in active if peer.key is None]
         assert len(self.roster) == len(active) <= self.MOST
         assert all(hosts.count(host) <= self.SHARE for host in hosts)
-        assert {*addresses_of(self.roster.connected())} <= {*addresses_of(active)}
+        assert {peer.id for peer in self.roster.connected()} <= {peer.id for peer in active}

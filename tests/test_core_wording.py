@@ -2,6 +2,8 @@
 How things are put: every line that a person reads.
 """
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
 from hypothesis import given
@@ -13,31 +15,65 @@ from tests.strategies import any_texts, peer_names
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind
 from twistedchat.core.events import (
+    CallerCame,
     ConnectReceived,
     Event,
     ExitReceived,
+    ForkSeen,
+    LetIn,
+    NearbyChanged,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    Progress,
     Sent,
+    SessionOpened,
+    StoreFailed,
+    TextReceived,
+    TextsDelivered,
+    TextsStranded,
     UnknownTextReceived,
 )
-from twistedchat.core.roster import Peer, Roster
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.invites import Invite, qr_lines
+from twistedchat.core.nearby import Nearby
+from twistedchat.core.roster import Peer
+from twistedchat.core.trust import Caller, Contact, Decision, Reason
 from twistedchat.core.wording import (
     Line,
+    Lists,
+    Row,
+    caller_row,
+    contact_row,
+    decided_line,
+    decision_lines,
     event_lines,
     failed_connection_line,
+    invite_lines,
+    label_of,
     lists_lines,
     name_of,
+    namesakes_lines,
+    nearby_row,
     not_sent_lines,
     notice,
+    peer_row,
     refusal,
     sent_line,
+    shown_name,
+    trust_lines,
+    verified_line,
+    words_differ_lines,
+    words_lines,
 )
 
 QUOKKA = Address("10.0.0.1", 6101)
 PANDA = Address("fd00::2", 6202)
+WHALE = DeviceKey(b"\x1a" * 32)
+EVE = DeviceKey(b"\xee" * 32)
+BLUE = Contact(WHALE, "Blue Whales", is_verified=True, addresses=(QUOKKA,))
+LABEL = "Blue Whales\u00b71a1a1a1a"
 # Local time, as it is shown.
 SIX_PAST_SIX = datetime(2026, 3, 4, 18, 6).timestamp()
 
@@ -120,7 +156,12 @@ class EventLinesTests(SynchronousTestCase):
         What only changes the lists is seen in them.
         """
         peer = Peer(QUOKKA)
-        events: list[Event] = [PeerAdded(peer), PeerChanged(peer), PeerRemoved(peer)]
+        events: list[Event] = [
+            PeerAdded(peer),
+            PeerChanged(peer),
+            PeerRemoved(peer),
+            NearbyChanged(),
+        ]
         for event in events:
             self.assertEqual([], event_lines(event))
 
@@ -134,6 +175,193 @@ class EventLinesTests(SynchronousTestCase):
 
         self.assertEqual(("name", "Quo\u240akka"), line[-3])
         self.assertEqual(("text", "one\ntwo"), line[-1])
+
+    def test_secure_text_is_marked_by_what_is_proven(self) -> None:
+        """
+        A secure text tells from whom it is, and whether that was compared.
+        """
+        for contact, mark in [(BLUE, "verified"), (Contact(WHALE, "Blue Whales"), "secure")]:
+            self.assertEqual(
+                [f"18:06 [{mark}] {LABEL}: see you"],
+                bares(event_lines(TextReceived(contact, "see you", SIX_PAST_SIX))),
+            )
+
+    def test_session_is_told_where_the_other_side_began_it(self) -> None:
+        """
+        What we opened ourselves is no news.
+        """
+        self.assertEqual(
+            [f"18:06 [verified] {LABEL} connected to you"],
+            bares(event_lines(SessionOpened(BLUE, False, SIX_PAST_SIX))),
+        )
+        self.assertEqual([], event_lines(SessionOpened(BLUE, True, SIX_PAST_SIX)))
+
+    def test_exit_of_a_secure_peer_is_told(self) -> None:
+        """
+        Whoever leaves with a key is called by it.
+        """
+        for name, label in [("Blue Whales", LABEL), (None, "(no name)\u00b71a1a1a1a")]:
+            self.assertEqual(
+                [f"18:06 [secure] {label} left"],
+                bares(event_lines(ExitReceived(WHALE, name, SIX_PAST_SIX))),
+            )
+
+    def test_fate_of_what_waited_is_told(self) -> None:
+        """
+        Being let in, what was delivered late, and what lost its recipient, in words.
+        """
+        told: list[tuple[Event, list[str]]] = [
+            (LetIn(BLUE), [f"[verified] {LABEL} let you in."]),
+            (TextsDelivered(BLUE, 1), [f"1 text that waited is with {LABEL} now."]),
+            (TextsDelivered(BLUE, 2), [f"2 texts that waited are with {LABEL} now."]),
+            (
+                TextsStranded(BLUE, ("one",)),
+                [
+                    f"Not sent: 1 text for an old key. Type a to send again, to {LABEL}.",
+                    "      It was: one",
+                ],
+            ),
+            (
+                TextsStranded(BLUE, ("one\x1b", "two")),
+                [
+                    f"Not sent: 2 texts for an old key. Type a to send again, to {LABEL}.",
+                    "      It was: one\u241b",
+                    "      It was: two",
+                ],
+            ),
+            (
+                StoreFailed("The disk is full."),
+                ["Not kept, and still with whoever said it: The disk is full."],
+            ),
+        ]
+        for event, lines in told:
+            self.assertEqual(lines, bares(event_lines(event)))
+
+    def test_fork_is_a_warning(self) -> None:
+        """
+        Two texts with one number are told loudly, with whose they are.
+        """
+        [line] = event_lines(ForkSeen(BLUE, 7))
+
+        self.assertEqual("bad", line[0][0])
+        self.assertTrue(
+            bare(line).startswith(
+                f"Warning: {LABEL} signed two different texts with one number, 7."
+            )
+        )
+
+    def test_knock_is_told_with_what_to_do(self) -> None:
+        """
+        A stranger is shown with address and text, if there is one.
+        """
+        said = Caller(Reason.KNOCK, EVE, "Eve", QUOKKA, SIX_PAST_SIX, "it's\nme")
+        silent = Caller(Reason.KNOCK, EVE, "Eve", QUOKKA, SIX_PAST_SIX)
+
+        [line] = event_lines(CallerCame(said))
+        self.assertEqual(
+            '18:06 [door] Eve\u00b7eeeeeeee (10.0.0.1:6101) knocks: "it\'s\nme"  '
+            "Type t to let it in.",
+            bare(line),
+        )
+        self.assertIn(("text", "it's\nme"), line)
+        self.assertEqual(
+            ["18:06 [door] Eve\u00b7eeeeeeee (10.0.0.1:6101) knocks.  Type t to let it in."],
+            bares(event_lines(CallerCame(silent))),
+        )
+
+    def test_other_key_is_told_with_both(self) -> None:
+        """
+        A key that a contact could have is shown below the one that is known, loudly.
+        """
+        for reason, what in [
+            (Reason.NAMESAKE, " has the name of a contact, but another key."),
+            (Reason.NEW_KEY, " answers where a contact was, with another key."),
+        ]:
+            caller = Caller(reason, EVE, "Blue Whales", QUOKKA, SIX_PAST_SIX, "hi", BLUE)
+
+            lines = event_lines(CallerCame(caller))
+
+            self.assertEqual(
+                [
+                    f"18:06 [door] Blue Whales\u00b7eeeeeeee (10.0.0.1:6101){what}",
+                    '      It says: "hi"',
+                    f"      The known key of {LABEL}, and below it this one:",
+                    WHALE.fingerprint,
+                    EVE.fingerprint,
+                    "      Nothing goes to it until you decide with t. Ask your contact by",
+                    "      another way whether this key is its own.",
+                ],
+                bares(lines),
+            )
+            self.assertEqual(("bad", what), lines[0][-1])
+            self.assertEqual("bad", lines[-1][0][0])
+
+    def test_missing_key_is_told(self) -> None:
+        """
+        An address that proves nothing any more is told loudly, with whose it was.
+        """
+        caller = Caller(Reason.DOWNGRADE, WHALE, "Blue Whales", QUOKKA, SIX_PAST_SIX, "", BLUE)
+
+        lines = event_lines(CallerCame(caller))
+
+        self.assertEqual(
+            [
+                "18:06 [door] 10.0.0.1:6101 answers without proving who it is, where you met "
+                f"{LABEL}.",
+                "      Nothing goes there until you decide with t: somebody else may have",
+                "      that address now, or be between you.",
+            ],
+            bares(lines),
+        )
+        self.assertEqual("bad", lines[1][0][0])
+
+    def test_caller_without_a_contact_is_told_all_the_same(self) -> None:
+        """
+        Where the contact has been forgotten meanwhile, there is one key to show less.
+        """
+        caller = Caller(Reason.NAMESAKE, EVE, "Blue Whales", QUOKKA, SIX_PAST_SIX)
+
+        self.assertEqual(3, len(event_lines(CallerCame(caller))))
+
+    @given(peer_names(), any_texts(), st.sampled_from(Reason))
+    def test_nobody_with_a_key_forges_a_line(self, name: str, text: str, reason: Reason) -> None:
+        """
+        Whatever a secure peer is called, its lines begin with ours, and the first key is its own.
+        """
+        contact = Contact(EVE, name)
+        caller = Caller(reason, EVE, name, QUOKKA, SIX_PAST_SIX, text, BLUE)
+        events: list[Event] = [
+            TextReceived(contact, text, SIX_PAST_SIX),
+            SessionOpened(contact, False, SIX_PAST_SIX),
+            ExitReceived(EVE, name, SIX_PAST_SIX),
+            LetIn(contact),
+            TextsDelivered(contact, 1),
+            TextsStranded(contact, (text,)),
+            ForkSeen(contact, 1),
+            CallerCame(caller),
+        ]
+        begins = (
+            "18:06 [secure] ",
+            "18:06 [door] ",
+            "[secure] ",
+            "1 text that waited is with ",
+            "Not sent: 1 text ",
+            "Warning: ",
+            "      ",
+            WHALE.fingerprint,
+            EVE.fingerprint,
+        )
+        for event in events:
+            lines = event_lines(event)
+            first = re.search("\u00b7([0-9a-f]{8})", bare(lines[0]))
+            assert first is not None
+            self.assertEqual(EVE.short, first[1])
+            for line in lines:
+                self.assertTrue(bare(line).startswith(begins), bare(line))
+                bare(line).encode()
+                for style, fragment in line:
+                    shown = fragment.replace("\n", "") if style == "text" else fragment
+                    self.assertLessEqual(len(shown.splitlines()), 1)
 
     @given(st.none() | any_texts(), any_texts())
     def test_nobody_forges_a_line(self, name: str | None, text: str) -> None:
@@ -168,15 +396,29 @@ class NoticesTests(SynchronousTestCase):
         self.assertEqual((("", "a\u241bb"),), notice("a\x1bb"))
         self.assertEqual((("bad", "a\u241bb\u240a"),), refusal("a\x1bb\n"))
 
-    def test_name_of_peer_has_its_address(self) -> None:
+    def test_name_of_peer_has_what_is_proven(self) -> None:
         """
-        A name alone proves nothing.
+        A name alone proves nothing: an address or a key stands with it.
         """
-        self.assertEqual(
-            "Quo\u241bkka (10.0.0.1:6101)", name_of(Peer(QUOKKA, "Quo\x1bkka"), QUOKKA)
-        )
-        self.assertEqual("10.0.0.1:6101", name_of(Peer(QUOKKA), QUOKKA))
-        self.assertEqual("10.0.0.1:6101", name_of(None, QUOKKA))
+        self.assertEqual("Quo\u241bkka (10.0.0.1:6101)", name_of(QUOKKA, "Quo\x1bkka"))
+        self.assertEqual("10.0.0.1:6101", name_of(QUOKKA, None))
+        self.assertEqual(LABEL, name_of(WHALE, "Blue Whales"))
+        self.assertEqual("(no name)\u00b71a1a1a1a", name_of(WHALE, None))
+
+    def test_label_cannot_be_imitated(self) -> None:
+        """
+        What looks like a key inside a name is shown as what it is; any other dot stays.
+        """
+        for name, shown in [
+            ("Blue Whales\u00b71a1a1a1a", "Blue Whales<U+00B7>1a1a1a1a\u00b7eeeeeeee"),
+            ("Blue\u20221A1A1A1A: hi", "Blue<U+2022>1A1A1A1A: hi\u00b7eeeeeeee"),
+            ("\u00b7\u00b71a1a1a1a", "\u00b7<U+00B7>1a1a1a1a\u00b7eeeeeeee"),
+            ("Paral\u00b7lel \u2022 1a1a1a1a", "Paral\u00b7lel \u2022 1a1a1a1a\u00b7eeeeeeee"),
+            ("\u00b71a1a1a1", "\u00b71a1a1a1\u00b7eeeeeeee"),
+            ("E\x1bve", "E\u241bve\u00b7eeeeeeee"),
+        ]:
+            self.assertEqual(shown, label_of(name, EVE))
+        self.assertEqual("(no name)", shown_name(None))
 
     def test_sent_text_is_confirmed(self) -> None:
         """
@@ -187,8 +429,32 @@ class NoticesTests(SynchronousTestCase):
             (Sent(QUOKKA, Kind.MESSAGE, 3), "Message sent to 10.0.0.1:6101 in 3 parts"),
             (Sent(PANDA, Kind.CONNECT, 1), "Connected to [fd00::2]:6202"),
             (Sent(QUOKKA, Kind.EXIT, 1), "Said exit to 10.0.0.1:6101: off the lists"),
+            (
+                Sent(WHALE, Kind.MESSAGE, 3, Progress.DELIVERED, "Blue Whales"),
+                f"Message delivered to {LABEL}",
+            ),
+            (Sent(WHALE, Kind.CONNECT, 1, name="Blue Whales"), f"Connected to {LABEL}"),
+            (
+                Sent(WHALE, Kind.EXIT, 1, name="Blue Whales"),
+                f"Said exit to {LABEL}: off the lists",
+            ),
         ]:
             self.assertEqual((("good", text),), sent_line(sent))
+
+    def test_kept_text_is_told_as_kept(self) -> None:
+        """
+        What has not arrived is not good news yet.
+        """
+        for progress, text in [
+            (Progress.WAITING, f"Message kept: {LABEL} is away. It goes out when you meet."),
+            (
+                Progress.AT_THE_DOOR,
+                f"Message kept: {LABEL} has not let you in yet, and sees only its first 280 "
+                "characters until then.",
+            ),
+        ]:
+            sent = Sent(WHALE, Kind.MESSAGE, 1, progress, "Blue Whales")
+            self.assertEqual((("", text),), sent_line(sent))
 
     def test_unsent_text_is_given_back(self) -> None:
         """
@@ -205,6 +471,21 @@ class NoticesTests(SynchronousTestCase):
         )
         self.assertEqual(("text", "one\ntwo\u241b"), lines[1][-1])
 
+    def test_unsent_text_names_its_recipient(self) -> None:
+        """
+        A secure peer is called by name and key, a plain one by its address alone.
+        """
+        for lines in [
+            not_sent_lines(WHALE, "Refused.", "x", "Blue Whales"),
+            [failed_connection_line(WHALE, "Refused.", "Blue Whales")],
+        ]:
+            self.assertIn(f"to {LABEL}. Refused.", bare(lines[0]))
+        for lines in [
+            not_sent_lines(QUOKKA, "Refused.", "x", "Quokka"),
+            [failed_connection_line(QUOKKA, "Refused.", "Quokka")],
+        ]:
+            self.assertIn("to 10.0.0.1:6101. Refused.", bare(lines[0]))
+
     def test_failed_connection_says_why(self) -> None:
         """
         The reason stands behind the address.
@@ -217,12 +498,12 @@ class NoticesTests(SynchronousTestCase):
 
 class ListsLinesTests(SynchronousTestCase):
     """
-    `lists_lines`.
+    `lists_lines`, and the rows of lists.
     """
 
     def test_empty_lists_say_so(self) -> None:
         """
-        An empty list is told from one that is not shown.
+        An empty list is told from one that is not shown; those that are not always there are not.
         """
         self.assertEqual(
             [
@@ -231,29 +512,87 @@ class ListsLinesTests(SynchronousTestCase):
                 "--- Connected peers (one of you connected to the other) ---",
                 "No connected peers.",
             ],
-            bares(lists_lines(Roster(), 0.0)),
+            bares(lists_lines(Lists())),
         )
 
-    def test_connected_peer_has_one_number(self) -> None:
+    def test_rows_are_numbered_and_aligned(self) -> None:
         """
-        In both lists a peer has the same row, aligned with the others.
+        Everybody has one number and the same columns in each list; who is at the door has none.
         """
-        roster = Roster()
-        roster.heard(QUOKKA, "Quokka", Dialect.HEADER, 100.0, connects=False)
-        roster.heard(PANDA, "\u718a\u732b", Dialect.ANGLE_TIME, 95.0, connects=True)
-        roster.sent(Address("10.0.0.3", 1), messages=1, connects=False)
+        rows = [
+            peer_row(Peer(QUOKKA, "Quokka", Dialect.HEADER, last_heard=100.0), 105.0),
+            peer_row(Peer(PANDA, "\u718a\u732b", key=EVE, last_heard=95.0), 105.0),
+            peer_row(Peer(Address("10.0.0.3", 1)), 105.0),
+        ]
+        away = contact_row(replace(BLUE, last_met=45.0), 105.0)
+        lists = Lists(
+            rows,
+            rows[1:2],
+            [away, contact_row(Contact(DeviceKey(b"\0" * 32), "Zoe"), 105.0)],
+            [
+                nearby_row(Nearby("x", (Address("10.0.0.4", 2), QUOKKA)), None),
+                nearby_row(Nearby("y", (Address("10.0.0.5", 3),), WHALE), BLUE),
+            ],
+            [caller_row(Caller(Reason.NEW_KEY, EVE, "Eve", QUOKKA, 100.0), 105.0)],
+        )
 
         self.assertEqual(
             [
                 "--- Active peers (a message went either way) ---",
-                "1. 10.0.0.1:6101   Quokka     header      heard 5 s ago",
-                "2. [fd00::2]:6202  \u718a\u732b       angle-time  heard 10 s ago",
-                "3. 10.0.0.3:1      (no name)  -           not heard yet",
+                "1. 10.0.0.1:6101   Quokka                plain     heard 5 s ago",
+                "2. [fd00::2]:6202  \u718a\u732b\u00b7eeeeeeee         secure    heard 10 s ago",
+                "3. 10.0.0.3:1      (no name)             plain     not heard yet",
                 "--- Connected peers (one of you connected to the other) ---",
-                "2. [fd00::2]:6202  \u718a\u732b       angle-time  heard 10 s ago",
+                "2. [fd00::2]:6202  \u718a\u732b\u00b7eeeeeeee         secure    heard 10 s ago",
+                "--- Known, but away ---",
+                f"4. 10.0.0.1:6101   {LABEL}  verified  met 1 min ago",
+                "5. -               Zoe\u00b700000000          secure    not met yet",
+                "--- Nearby (found on this network) ---",
+                "6. 10.0.0.4:2      unknown               -         never met",
+                f"4. 10.0.0.5:3      {LABEL}  verified  seems to be here",
+                "--- At the door (decide with t) ---",
+                "   10.0.0.1:6101   Eve\u00b7eeeeeeee          door      "
+                "has another key than a contact, 5 s ago",
             ],
-            bares(lists_lines(roster, 105.0)),
+            bares(lists_lines(lists)),
         )
+        self.assertEqual(
+            (
+                QUOKKA,
+                EVE,
+                Address("10.0.0.3", 1),
+                WHALE,
+                DeviceKey(b"\0" * 32),
+                Address("10.0.0.4", 2),
+            ),
+            lists.numbered,
+        )
+
+    def test_many_rows_stay_aligned(self) -> None:
+        """
+        From ten on the numbers have two digits, and the columns stand where they stood.
+        """
+        rows = [peer_row(Peer(Address("10.0.0.1", port), "x"), 0.0) for port in range(1000, 1010)]
+
+        lines = bares(lists_lines(Lists(rows)))
+
+        self.assertEqual("1.  10.0.0.1:1000  x  plain     not heard yet", lines[1])
+        self.assertEqual("10. 10.0.0.1:1009  x  plain     not heard yet", lines[10])
+
+    def test_mark_tells_what_is_proven(self) -> None:
+        """
+        Plain, secure, verified and blocked are told apart, also by colour.
+        """
+        for row, mark in [
+            (peer_row(Peer(QUOKKA, "Quokka"), 0.0), ("mark", "plain")),
+            (peer_row(Peer(QUOKKA, "Eve", key=EVE), 0.0), ("good", "secure")),
+            (peer_row(Peer(QUOKKA, "Eve", key=EVE, is_verified=True), 0.0), ("good", "verified")),
+            (contact_row(Contact(EVE, "Eve"), 0.0), ("good", "secure")),
+            (contact_row(BLUE, 0.0), ("good", "verified")),
+            (contact_row(Contact(EVE, "Eve", is_blocked=True), 0.0), ("bad", "blocked")),
+            (nearby_row(Nearby("x", (QUOKKA,)), None), ("mark", "-")),
+        ]:
+            self.assertEqual(mark, row.mark)
 
     def test_time_since_is_told_in_the_largest_unit(self) -> None:
         """
@@ -270,22 +609,136 @@ class ListsLinesTests(SynchronousTestCase):
             (86400.0, "1 d"),
             (864000.0, "10 d"),
         ]:
-            roster = Roster()
-            roster.heard(QUOKKA, "Quokka", Dialect.PLAIN, 1e9, connects=False)
-            row = bares(lists_lines(roster, 1e9 + seconds))[1]
-            self.assertTrue(row.endswith(f"heard {told} ago"), row)
+            peer = Peer(QUOKKA, "Quokka", Dialect.PLAIN, last_heard=1e9)
+            self.assertEqual(f"heard {told} ago", peer_row(peer, 1e9 + seconds).news)
 
     @given(st.lists(peer_names(), min_size=1, max_size=4))
     def test_columns_are_straight(self, names: list[str]) -> None:
         """
         Whatever peers are called, each has one row, and the rows line up.
         """
-        roster = Roster()
+        rows: list[Row] = []
         for port, name in enumerate(names, start=1):
-            roster.heard(Address("10.0.0.1", port), name, Dialect.PLAIN, 0.0, connects=True)
+            peer = Peer(Address("10.0.0.1", port), name, Dialect.PLAIN, last_heard=0.0)
+            rows.append(peer_row(peer, 0.0))
 
-        rows = lists_lines(roster, 0.0)[1 : 1 + len(names)]
+        lines = lists_lines(Lists(rows))[1 : 1 + len(names)]
 
-        self.assertEqual(1, len({wcswidth(bare(row)) for row in rows}))
-        for row in rows:
-            self.assertEqual(1, len(bare(row).splitlines()))
+        self.assertEqual(1, len({wcswidth(bare(line)) for line in lines}))
+        for line in lines:
+            self.assertEqual(1, len(bare(line).splitlines()))
+
+    def test_namesakes_are_numbered(self) -> None:
+        """
+        Whoever could be meant has a number, and it is told what to do with it.
+        """
+        rows = [peer_row(Peer(QUOKKA, "Bob"), 0.0), peer_row(Peer(PANDA, "Bob", key=EVE), 0.0)]
+
+        self.assertEqual(
+            [
+                "1. 10.0.0.1:6101   Bob           plain     not heard yet",
+                "2. [fd00::2]:6202  Bob\u00b7eeeeeeee  secure    not heard yet",
+                "2 could be meant: give the number or the address of the one.",
+            ],
+            bares(namesakes_lines(rows)),
+        )
+
+
+class TrustLinesTests(SynchronousTestCase):
+    """
+    What is shown for deciding, verifying and inviting.
+    """
+
+    def test_callers_come_before_contacts(self) -> None:
+        """
+        All are numbered through; a caller has its text and the keys below it.
+        """
+        callers = [
+            Caller(Reason.KNOCK, EVE, "Eve", QUOKKA, 100.0, "hello"),
+            Caller(Reason.NAMESAKE, EVE, "Blue Whales", QUOKKA, 100.0, "", BLUE),
+        ]
+        since = datetime(2026, 3, 4, 18, 6).timestamp()
+        contacts = [
+            replace(BLUE, since=since, last_met=since),
+            Contact(EVE, "Eve", is_blocked=True, since=since),
+        ]
+
+        self.assertEqual(
+            [
+                "--- At the door ---",
+                "1. 10.0.0.1:6101  Eve\u00b7eeeeeeee          door      asks to be let in, 5 s ago",
+                '      It says: "hello"',
+                "2. 10.0.0.1:6101  Blue Whales\u00b7eeeeeeee  door      "
+                "has a contact's name, 5 s ago",
+                f"      The known key of {LABEL}, and below it this one:",
+                WHALE.fingerprint,
+                EVE.fingerprint,
+            ],
+            bares(trust_lines(callers, [], 105.0)),
+        )
+        self.assertEqual(
+            [
+                "--- Contacts ---",
+                f"1. 10.0.0.1:6101  {LABEL}  verified  met 0 s ago, known since 2026-03-04",
+                "2. -              Eve\u00b7eeeeeeee          blocked   "
+                "not met yet, known since 2026-03-04",
+            ],
+            bares(trust_lines([], contacts, since)),
+        )
+        self.assertEqual("3. ", bare(trust_lines(callers, contacts, since)[-2])[:3])
+
+    def test_every_decision_has_its_words(self) -> None:
+        """
+        Whatever can be said about whoever came, it is told before and after.
+        """
+        for reason in Reason:
+            caller = Caller(reason, EVE, "{label}", QUOKKA, 0.0)
+            choices = [("x", decision) for decision in caller.decisions]
+            lines = bares(decision_lines(caller, choices))
+            self.assertEqual("Choose what to do about {label}\u00b7eeeeeeee:", lines[0])
+            self.assertEqual(len(choices), len({*lines[1:]}))
+            for decision in caller.decisions:
+                told = bare(decided_line(caller, decision))
+                self.assertIn("{label}\u00b7eeeeeeee", told)
+                self.assertNotIn("{address}", told)
+        self.assertEqual(
+            [
+                f"Choose what to do about {LABEL}:",
+                "v - Verify it: compare six words with it",
+                "f - Forget it: it is a stranger again, and may knock",
+            ],
+            bares(decision_lines(BLUE, [("v", None), ("f", Decision.FORGET)])),
+        )
+        self.assertEqual((("good", f"Forgotten: {LABEL}."),), decided_line(BLUE, Decision.FORGET))
+
+    def test_words_are_shown_with_what_to_do(self) -> None:
+        """
+        A caller has to be let in before it is verified; of a contact the next question is the end.
+        """
+        words = ("one", "two", "three", "four", "five", "six")
+
+        lines = bares(words_lines(LABEL, words, is_contact=True))
+
+        self.assertEqual("      one two three four five six", lines[1])
+        self.assertEqual(3, len(lines))
+        self.assertEqual(
+            [*lines, "If they are the same, let it in with t, and verify it with v."],
+            bares(words_lines(LABEL, words, is_contact=False)),
+        )
+        self.assertEqual((("good", f"Verified: {LABEL}."),), verified_line(LABEL))
+        for line in words_differ_lines(LABEL):
+            self.assertEqual("bad", line[0][0])
+            self.assertLess(len(bare(line)), 80)
+
+    def test_invite_is_a_link_and_a_picture(self) -> None:
+        """
+        What is to be copied and what is to be seen are alone on their lines.
+        """
+        invite = Invite(WHALE, "Blue Whales", (QUOKKA,))
+
+        lines = invite_lines("Blue Whales", invite)
+
+        self.assertEqual((("link", invite.link),), lines[4])
+        self.assertEqual([(("picture", row),) for row in qr_lines(invite.link)], lines[5:])
+        self.assertEqual((("address", WHALE.fingerprint),), lines[2])
+        self.assertLess(len(WHALE.fingerprint), 80)

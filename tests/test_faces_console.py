@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
@@ -14,20 +14,34 @@ from zope.interface.verify import verifyObject
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
-from twistedchat.core.errors import NoAnswer, NotSent, PeerRefused
+from twistedchat.core.errors import NoAnswer, NotSent, NotTrusted, PeerRefused, StoreError
 from twistedchat.core.events import (
+    CallerCame,
     ConnectReceived,
     Event,
     ExitReceived,
+    ForkSeen,
+    LetIn,
+    NearbyChanged,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    Progress,
+    SessionOpened,
+    StoreFailed,
+    TextReceived,
+    TextsDelivered,
+    TextsStranded,
     UnknownTextReceived,
 )
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.invites import Invite
 from twistedchat.core.menu import HELP, LARGEST_TEXT, MENU
+from twistedchat.core.nearby import Nearby
 from twistedchat.core.roster import Peer
-from twistedchat.core.wording import event_lines, lists_lines, not_sent_lines
+from twistedchat.core.trust import Caller, Contact, Decision, Reason
+from twistedchat.core.wording import event_lines, not_sent_lines
 from twistedchat.faces.console import (
     MOST_PENDING,
     PATIENCE,
@@ -42,6 +56,10 @@ from twistedchat.testing import FakeNode, RecordingOperator, RecordingScreen
 
 ANN = Address("192.0.2.1", 7001)
 BOB = Address("192.0.2.2", 7002)
+WHALE = DeviceKey(b"\x1a" * 32)
+EVE = DeviceKey(b"\xee" * 32)
+BLUE = Contact(WHALE, "Blue Whales")
+LABEL = "Blue Whales\u00b71a1a1a1a"
 CHOICE = "Enter your choice: "
 
 
@@ -213,8 +231,16 @@ class MenuTests(ConsoleTestCase):
 
         shown = self.type("2")
 
-        expected = lists_lines(self.node.roster, 0.0)
-        self.assertEqual(["".join(text for _, text in line) for line in expected], shown)
+        self.assertEqual(
+            [
+                "--- Active peers (a message went either way) ---",
+                "1. 192.0.2.1:7001  Ann  plain     heard 0 s ago",
+                "2. 192.0.2.2:7002  Bob  plain     heard 0 s ago",
+                "--- Connected peers (one of you connected to the other) ---",
+                "2. 192.0.2.2:7002  Bob  plain     heard 0 s ago",
+            ],
+            shown,
+        )
         self.type("1", "2", "hello")
         self.assertEqual([BOB], [sending.recipient for sending in self.node.sendings])
 
@@ -288,8 +314,8 @@ class MenuTests(ConsoleTestCase):
         self.type("b", "hello all")
 
         self.assertEqual(
-            [("192.0.2.2", "hello all"), ("192.0.2.3", "hello all")],
-            [(to.recipient.host, to.text) for to in self.node.sendings],
+            [(BOB, "hello all"), (Address("192.0.2.3", 7003), "hello all")],
+            [(to.recipient, to.text) for to in self.node.sendings],
         )
 
     def test_reply_goes_to_who_spoke_last(self) -> None:
@@ -426,6 +452,184 @@ class MenuTests(ConsoleTestCase):
         self.assertEqual(2, len(self.flushLoggedErrors(ValueError)))
 
 
+class SecureTests(ConsoleTestCase):
+    """
+    A person at the menu, and peers with keys.
+    """
+
+    def blue_whales(self) -> Contact:
+        """
+        Have a contact.
+        """
+        return self.node.contacts.accept(WHALE, "Blue Whales", 0.0)
+
+    def check_held(self, prompt: str) -> None:
+        """
+        The screen hands over no line, and says why.
+        """
+        self.assertTrue(self.screen.is_paused)
+        self.assertEqual(prompt, self.screen.prompts[-1])
+
+    def test_message_to_a_contact_tells_how_far_it_came(self) -> None:
+        """
+        What is kept, and what arrived, is told with the name and the key.
+        """
+        self.blue_whales()
+        for progress, told in [
+            (Progress.DELIVERED, f"Message delivered to {LABEL}"),
+            (Progress.WAITING, f"Message kept: {LABEL} is away. It goes out when you meet."),
+        ]:
+            self.type("1", "Blue Whales", "hello")
+            sending = self.node.sendings[-1]
+            self.assertEqual((WHALE, "hello"), (sending.recipient, sending.text))
+            sending.take(progress=progress, name="Blue Whales")
+            self.assertEqual([told], self.news())
+
+    def test_failures_call_a_contact_by_name_and_key(self) -> None:
+        """
+        What was not sent to a key, and a connection that failed, tell whose key it is.
+        """
+        self.blue_whales()
+        self.type("1", "1a1a1a1a", "hello")
+        self.node.sendings[0].refuse(NotTrusted("Who answers has another key."))
+        self.assertEqual(f"Not sent to {LABEL}. Who answers has another key.", self.news()[0])
+        self.type("a")
+        self.assertEqual(WHALE, self.node.sendings[1].recipient)
+
+        self.type("3", "m", "1a1a1a1a")
+        self.node.sendings[2].refuse(NoAnswer("Not reached."))
+        self.assertEqual([f"Failed to connect to {LABEL}. Not reached."], self.news())
+
+    def test_invite_is_used_and_then_written_to(self) -> None:
+        """
+        While the node takes an invite no line is handed over; then its owner is the recipient.
+        """
+        invite = Invite(WHALE, "Blue Whales", (ANN,))
+        self.type("1", invite.link)
+        ((used, known),) = self.node.invites
+        self.assertEqual(invite, used)
+        self.check_held("Keeping the invite ... ")
+
+        known.callback(WHALE)
+
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual(f"Enter your message to {LABEL}: ", self.screen.prompts[-1])
+        self.type("hello")
+        self.assertEqual(WHALE, self.node.sendings[0].recipient)
+        self.stop()
+
+    def test_invite_that_is_refused_is_told(self) -> None:
+        """
+        What speaks against an invite is shown, and the choice is back.
+        """
+        self.type("1", Invite(WHALE, "Blue Whales").link)
+
+        self.node.invites[0][1].errback(StoreError("The disk is full."))
+
+        self.assertEqual(["The disk is full."], self.news())
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual(CHOICE, self.screen.prompts[-1])
+
+    def test_contact_is_verified(self) -> None:
+        """
+        V has the words worked out, and what a person says of them kept.
+        """
+        self.blue_whales()
+        self.type("v", "Blue Whales")
+        ((key, words),) = self.node.word_searches
+        self.assertEqual(WHALE, key)
+        self.check_held("Working out the words ... ")
+
+        words.callback(("one", "two", "three", "four", "five", "six"))
+        self.assertEqual("      one two three four five six", self.news()[1])
+        self.assertEqual("Are they the same? (y/n): ", self.screen.prompts[-1])
+        self.type("y")
+        ((verified, kept),) = self.node.verifications
+        self.assertEqual(WHALE, verified)
+        self.check_held("Keeping that ... ")
+        kept.callback(None)
+
+        self.assertEqual([f"Verified: {LABEL}."], self.news())
+        self.assertFalse(self.screen.is_paused)
+
+    def test_decision_is_carried_out(self) -> None:
+        """
+        T has the node do what was decided about whoever was shown; new words are offered then.
+        """
+        caller = Caller(Reason.KNOCK, EVE, "Eve", ANN, 0.0, "hello")
+        self.node.at_the_door.append(caller)
+        self.blue_whales()
+        self.type("t", "1", "a")
+        (decided,) = self.node.decisions
+        self.assertEqual((EVE, Decision.ACCEPT, caller), decided[:3])
+        self.check_held("Keeping that ... ")
+
+        self.node.at_the_door.clear()
+        self.node.contacts.accept(EVE, "Eve", 0.0)
+        decided[3].callback(None)
+        self.clock.advance(WORDS_DELAY)
+
+        self.assertEqual(["Let in: Eve\u00b7eeeeeeee."], self.news())
+        self.assertIn("Eve\u00b7eeeeeeee", self.screen.words)
+        self.assertFalse(self.screen.is_paused)
+        self.type("t", "1", "b")
+        self.assertEqual((WHALE, Decision.BLOCK, None), self.node.decisions[1][:3])
+
+    def test_decision_that_fails_is_told(self) -> None:
+        """
+        The reason is shown, and nothing waits any longer.
+        """
+        self.blue_whales()
+        self.type("t", "1", "f")
+
+        self.node.decisions[0][3].errback(StoreError("The disk is full."))
+
+        self.assertEqual(["The disk is full."], self.news())
+        self.assertFalse(self.screen.is_paused)
+
+    def test_mistake_of_ours_is_logged_and_told(self) -> None:
+        """
+        An error that is none of a person's is logged as what it is; the menu goes on.
+        """
+        self.blue_whales()
+        self.type("t", "1", "f")
+
+        self.node.decisions[0][3].errback(ValueError("broken"))
+
+        self.assertEqual(["That failed by a mistake of ours, which is in the log."], self.news())
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+
+    def test_answer_at_once_is_asked_for_once(self) -> None:
+        """
+        Where the node answers without delay there is one question, and nothing is held.
+        """
+        self.blue_whales()
+        self.type("t", "1")
+        self.node.decide = lambda *_: succeed(None)  # type: ignore[method-assign]
+        asked = len(self.screen.prompts)
+
+        self.assertEqual([f"Blocked: {LABEL}."], self.type("b"))
+
+        self.assertEqual([CHOICE], self.screen.prompts[asked:])
+        self.assertFalse(self.screen.is_paused)
+
+    def test_answer_after_the_quit_does_nothing(self) -> None:
+        """
+        What is kept while leaving is told to nobody, and leaves no timer.
+        """
+        self.blue_whales()
+        self.type("t", "1", "f")
+        self.console.had_enough()
+        asked = len(self.screen.prompts)
+
+        self.node.decisions[0][3].callback(None)
+
+        self.assertEqual([], self.news())
+        self.assertEqual(asked, len(self.screen.prompts))
+        self.stop()
+
+
 class EventsTests(ConsoleTestCase):
     """
     What the node tells.
@@ -440,13 +644,75 @@ class EventsTests(ConsoleTestCase):
             UnknownTextReceived("192.0.2.9", "?", 0.0),
             ConnectReceived(ANN, "Ann", "connect", 0.0),
             ExitReceived(ANN, "Ann", 0.0),
+            TextReceived(BLUE, "hello", 0.0),
+            CallerCame(Caller(Reason.KNOCK, EVE, "Eve", ANN, 0.0)),
+            SessionOpened(BLUE, False, 0.0),
+            ExitReceived(WHALE, "Blue Whales", 0.0),
+            LetIn(BLUE),
+            TextsDelivered(BLUE, 1),
+            ForkSeen(BLUE, 1),
+            StoreFailed("The disk is full."),
         ]
 
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(4, len(shown))
+        self.assertEqual(12, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
+
+    def test_reply_goes_to_the_key_that_spoke_last(self) -> None:
+        """
+        R answers a secure text by the key, also after others came to the door.
+        """
+        self.node.contacts.accept(WHALE, "Blue Whales", 0.0)
+        self.happen(
+            PlainTextReceived(BOB, "Bob", Dialect.PLAIN, "first", 0.0),
+            TextReceived(BLUE, "last", 0.0),
+            CallerCame(Caller(Reason.KNOCK, EVE, "Eve", ANN, 0.0, "let me in")),
+        )
+
+        self.type("r")
+        self.assertEqual(f"Enter your reply to {LABEL}: ", self.screen.prompts[-1])
+        self.type("hello yourself")
+
+        self.assertEqual(WHALE, self.node.sendings[0].recipient)
+
+    def test_stranded_texts_are_sent_to_the_new_key(self) -> None:
+        """
+        What waited for a key that was replaced is told, and goes to the new one with a.
+        """
+        event = TextsStranded(BLUE, ("one", "two"))
+
+        self.assertEqual(texts(event), self.happen(event))
+        self.type("a")
+
+        self.assertEqual(
+            [(WHALE, "one"), (WHALE, "two")],
+            [(to.recipient, to.text) for to in self.node.sendings],
+        )
+
+    def test_words_are_offered_from_the_start(self) -> None:
+        """
+        Contacts can be completed before anybody has come.
+        """
+        node = FakeNode()
+        node.contacts.accept(WHALE, "Blue Whales", 0.0)
+        screen = RecordingScreen()
+        console = Console(node, self.clock, lambda _: screen, self.count_stop, ends_with_input=True)
+        console.startService()
+
+        self.assertEqual(["Blue Whales", LABEL], screen.words)
+
+    def test_found_nodes_are_offered(self) -> None:
+        """
+        Where somebody was found on the network can be completed.
+        """
+        self.node.found.append(Nearby("one", (ANN,)))
+
+        self.assertEqual([], self.happen(NearbyChanged()))
+        self.clock.advance(WORDS_DELAY)
+
+        self.assertEqual(["192.0.2.1:7001"], self.screen.words)
 
     def test_changed_lists_offer_words_after_a_moment(self) -> None:
         """
@@ -478,14 +744,14 @@ class EventsTests(ConsoleTestCase):
 
     def test_offered_names_are_safe(self) -> None:
         """
-        A name that could steer the terminal is offered disarmed.
+        A name that could steer the terminal is not offered, but its address is.
         """
         self.node.roster.heard(ANN, "A\x1b[2J", Dialect.PLAIN, 0.0, connects=False)
 
         self.happen(PeerAdded(Peer(ANN)))
         self.clock.advance(WORDS_DELAY)
 
-        self.assertEqual(["A␛[2J", "192.0.2.1:7001"], self.screen.words)
+        self.assertEqual(["192.0.2.1:7001"], self.screen.words)
 
     def test_stopped_hears_nothing_more(self) -> None:
         """

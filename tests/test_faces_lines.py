@@ -202,6 +202,14 @@ class ShowingTests(LineScreenTestCase):
     What goes out.
     """
 
+    def test_pictures_are_left_out(self) -> None:
+        """
+        What only eyes can read is nothing for a script; what says the same in words is.
+        """
+        self.screen.show([(("link", "p2pchat:1"),), (("picture", "\u2588\u2580"),), ()])
+
+        self.assertEqual("p2pchat:1\n\n", self.written())
+
     def test_lines_are_written_without_styles(self) -> None:
         """
         Each line is one line, in plain text.

@@ -32,6 +32,7 @@ from twistedchat.faces.terminal import (
     LONGEST_CLOSE,
     REDRAW_INTERVAL,
     TerminalScreen,
+    _laid_out,
     _Words,
     _wrapped,
 )
@@ -560,3 +561,34 @@ class WrappedTests(SynchronousTestCase):
         On a few columns there is still room for the text.
         """
         self.assertEqual(["12:00 ab", "  cdefgh", "  i"], self.rows("abcdefghi", 8))
+
+
+class LaidOutTests(SynchronousTestCase):
+    """
+    Lines that are more than text.
+    """
+
+    def test_link_is_left_to_the_terminal(self) -> None:
+        """
+        A link has no line break of ours in it, however long, so that it can be copied.
+        """
+        link = "p2pchat:" + "a" * 200
+
+        self.assertEqual((("link", link), ("", "\n")), _laid_out((("link", link),), 80))
+
+    def test_picture_is_whole_or_not_there(self) -> None:
+        """
+        A row of a picture that does not fit is left out: cut in two it would show nothing.
+        """
+        row = "\N{FULL BLOCK}" * 40
+
+        self.assertEqual((("picture", row), ("", "\n")), _laid_out((("picture", row),), 40))
+        self.assertEqual((), _laid_out((("picture", row),), 39))
+
+    def test_text_is_wrapped(self) -> None:
+        """
+        All else is broken where the row ends.
+        """
+        line = (("time", "12:00 "), ("text", "a" * 100))
+
+        self.assertEqual((*_wrapped(line, 80), ("", "\n")), _laid_out(line, 80))

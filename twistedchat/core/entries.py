@@ -142,8 +142,8 @@ def next_time(now: float, last: int) -> int:
         last: The largest time that was seen in the room, in microseconds.
 
     Returns:
-        Microseconds: now, or just after the last where our clock is behind, so that an answer never
-        stands before its question.
+        Now, in microseconds; or just after the last where our clock is behind, so that an answer
+        never stands before its question.
     """
     return min(max(int(now * 1_000_000), last + 1, 0), LARGEST_NUMBER)
 

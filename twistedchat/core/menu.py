@@ -13,12 +13,14 @@ after whatever could not be. Without any I/O: the time comes in as an argument. 
        |  |
        |  \-- 2, i, a, h, 0; c, or what cannot be, from anywhere
        |--b, r--> AskingText
+       |--invite--> Waiting --kept--> Choosing
        |--3--> AskingMode --A--> Choosing
        |                  \--M--> AskingWhom --...--> Choosing
-       |--v--> AskingWhom --contact--> Waiting --six words--> AskingSame --n--> Choosing
-       |                                                              \--y--> Waiting --> Choosing
+       |--v--> AskingWhom --contact--> Waiting --words--> AskingSame --n--> Choosing
+       |                 |                                          \--y--> Waiting --> Choosing
+       |                 \--caller, invite--> Waiting --words, kept--> Choosing
        \--t--> AskingNumber --number--> AskingDecision --decision--> Waiting --> Choosing
-                                                       \--v--> Waiting --six words--> AskingSame
+                           \--nothing--> Choosing     \--v--> Waiting --words--> AskingSame
 
 Where it is Waiting, the face has been asked for something and hands over no line before it has
 given the answer.
@@ -65,7 +67,7 @@ from twistedchat.core.wording import (
     shown_name,
     trust_lines,
     verified_line,
-    words_differ_line,
+    words_differ_lines,
     words_lines,
 )
 
@@ -588,9 +590,9 @@ class Menu:
     def _refuse(self, reason: str) -> list[Effect]:
         return self._back(refusal(reason))
 
-    def _back(self, line: Line) -> list[Effect]:
+    def _back(self, *lines: Line) -> list[Effect]:
         self._state = _Choosing()
-        return [Show((line,))]
+        return [Show(lines)]
 
     def _answer(self, typed: str, now: float) -> list[Effect]:
         match self._state:
@@ -866,7 +868,7 @@ class Menu:
                 self._state = _Waiting(effect, _KEEPING, told=verified_line(label))
                 return [effect]
             case "n" | "no":
-                return self._back(words_differ_line(label))
+                return self._back(*words_differ_lines(label))
             case _:
                 return self._refuse("Invalid choice. Please try again with v: it is y or n.")
 

@@ -130,6 +130,20 @@ class Decision(Enum):
     FORGET = "know it no longer"
 
 
+_IS_IT_THE_CONTACT = (
+    Decision.NEW_KEY,
+    Decision.SOMEBODY_ELSE,
+    Decision.KEEP_OLD,
+    Decision.BLOCK,
+)
+_DECISIONS = {
+    Reason.KNOCK: (Decision.ACCEPT, Decision.IGNORE, Decision.BLOCK),
+    Reason.NAMESAKE: _IS_IT_THE_CONTACT,
+    Reason.NEW_KEY: _IS_IT_THE_CONTACT,
+    Reason.DOWNGRADE: (Decision.KEEP_OLD, Decision.SOMEBODY_ELSE),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
@@ -158,18 +172,7 @@ class Caller:
         """
         What can be said about it.
         """
-        match self.reason:
-            case Reason.KNOCK:
-                return (Decision.ACCEPT, Decision.IGNORE, Decision.BLOCK)
-            case Reason.NAMESAKE | Reason.NEW_KEY:
-                return (
-                    Decision.NEW_KEY,
-                    Decision.SOMEBODY_ELSE,
-                    Decision.KEEP_OLD,
-                    Decision.BLOCK,
-                )
-            case Reason.DOWNGRADE:
-                return (Decision.KEEP_OLD, Decision.SOMEBODY_ELSE)
+        return _DECISIONS[self.reason]
 
 
 class ContactList(Protocol):
@@ -445,13 +448,12 @@ class Contacts:
 def _as_read(name: str) -> str:
     # Without case, width, white space, and the joiners and variations that nobody sees: what else
     # looks alike is shown with the key beside it.
-    return "".join(
+    seen = "".join(
         character
-        for character in unicodedata.normalize("NFKC", name).casefold()
-        if not character.isspace()
-        and character not in _VARIATIONS
-        and unicodedata.category(character) != "Cf"
+        for character in name
+        if character not in _VARIATIONS and unicodedata.category(character) != "Cf"
     )
+    return "".join(unicodedata.normalize("NFKC", seen).casefold().split())
 
 
 # What any stranger can be at the door for; the rest takes an address of a contact's.

@@ -73,7 +73,7 @@ __all__ = [
     "shown_name",
     "trust_lines",
     "verified_line",
-    "words_differ_line",
+    "words_differ_lines",
     "words_lines",
 ]
 
@@ -317,28 +317,17 @@ def _caller_lines(caller: Caller) -> list[Line]:
             return [
                 (*begin, *label, *where, ("", " knocks"), *said, ("", "  Type t to let it in."))
             ]
-        case Reason.NAMESAKE:
+        case Reason.NAMESAKE | Reason.NEW_KEY:
+            what = " has the name of a contact, but another key."
+            if caller.reason is Reason.NEW_KEY:
+                what = " answers where a contact was, with another key."
             return [
-                (*begin, *label, *where, ("bad", " has the name of a contact, but another key.")),
+                (*begin, *label, *where, ("bad", what)),
                 *_evidence(caller),
                 refusal(
-                    f"{_INDENT}Nothing goes to it until you decide: ask your contact by another "
-                    "way whether this key is its own, then type t."
+                    f"{_INDENT}Nothing goes to it until you decide with t. Ask your contact by"
                 ),
-            ]
-        case Reason.NEW_KEY:
-            return [
-                (
-                    *begin,
-                    *label,
-                    *where,
-                    ("bad", " answers where a contact was, with another key."),
-                ),
-                *_evidence(caller),
-                refusal(
-                    f"{_INDENT}Nothing was sent there, and nothing is until you decide: ask your "
-                    "contact by another way whether this key is its own, then type t."
-                ),
+                refusal(f"{_INDENT}another way whether this key is its own."),
             ]
         case Reason.DOWNGRADE:
             return [
@@ -350,9 +339,9 @@ def _caller_lines(caller: Caller) -> list[Line]:
                     ("bad", "."),
                 ),
                 refusal(
-                    f"{_INDENT}Nothing was sent there, and nothing is until you decide: somebody "
-                    "else may have that address now, or be between you. Type t."
+                    f"{_INDENT}Nothing goes there until you decide with t: somebody else may have"
                 ),
+                refusal(f"{_INDENT}that address now, or be between you."),
             ]
         case _:
             assert_never(caller.reason)
@@ -527,9 +516,9 @@ def caller_row(caller: Caller, now: float) -> Row:
 
 _REASONS = {
     Reason.KNOCK: "asks to be let in",
-    Reason.NAMESAKE: "a contact's name with another key",
-    Reason.NEW_KEY: "another key than a contact's",
-    Reason.DOWNGRADE: "no key any more",
+    Reason.NAMESAKE: "has a contact's name",
+    Reason.NEW_KEY: "has another key than a contact",
+    Reason.DOWNGRADE: "shows no key any more",
 }
 
 
@@ -785,18 +774,15 @@ def verified_line(label: str) -> Line:
     return (("good", f"Verified: {label}."),)
 
 
-def words_differ_line(label: str) -> Line:
+def words_differ_lines(label: str) -> list[Line]:
     """
     What it means that the words are not the same.
     """
-    return (
-        (
-            "bad",
-            f"Warning: then somebody is between you and {label}, or it is not who you think it "
-            "is. Write nothing secret to it. Block it with t, and meet by an invite that comes by "
-            "another way.",
-        ),
-    )
+    return [
+        refusal(f"Warning: then somebody is between you and {label},"),
+        refusal("or it is not who you think it is. Write nothing secret to it, and block it with"),
+        refusal("t. You can still meet by an invite that comes to you by another way."),
+    ]
 
 
 def invite_lines(team: str, invite: Invite) -> list[Line]:

@@ -4,7 +4,7 @@ Finding each other on the local network: the part in the reactor's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import Any, Protocol, TypeVar, cast
@@ -23,7 +23,6 @@ from twistedchat.core.safetext import safe_text
 from twistedchat.discovery.links import Link, find_links
 from twistedchat.discovery.presence import (
     Announcement,
-    Findings,
     Presence,
     ZeroconfFactory,
     open_zeroconf,
@@ -36,9 +35,8 @@ __all__ = ["LONGEST_GOODBYE", "LOOK_INTERVAL", "MOST_NEARBY", "TELL_INTERVAL", "
 MOST_NEARBY = 256
 
 # Seconds between two looks at our addresses: a laptop that changes its network is found again
-# before its person has found the menu. With the thread a look costs less than a millisecond, so a
-# idles spends one twenty-thousandth of a core on them. Being told by the system would be another
-# way on each system.
+# before its person has found the menu. A look costs less than a millisecond, its thread included:
+# a five-thousandth of a core. Being told by the system would be another way on each system.
 LOOK_INTERVAL = 5.0
 
 # Seconds between something heard and telling it: four times a second is enough for people, and
@@ -121,10 +119,11 @@ class Lan(Service):
         self._forget()
 
     def _forget(self) -> None:
-        # Everybody of whom something was heard; whom of them to read; whom to read once more, with
-        # the time of the first reading; and what they announced.
-        self._names: set[str] = set()
-        self._unread: set[str] = set()
+        # Those of whom something was heard that has not been read; those who are being read; those
+        # who have been and will be once more, with the time; and what they announced. None of them
+        # holds more than `MOST_NEARBY`.
+        self._unread: dict[str, None] = {}
+        self._reading: set[str] = set()
         self._again: dict[str, float] = {}
         self._records: dict[str, Record] = {}
         self._told: list[Record] = []
@@ -181,17 +180,7 @@ class Lan(Service):
         if not self.running:
             return
         if is_there:
-            if name not in self._names and len(self._names) >= MOST_NEARBY:
-                if not self._is_full:
-                    self._is_full = True
-                    self._log.warn(
-                        "More than {most} nodes announce themselves on the local network: others "
-                        "are not listed until some of them go",
-                        most=MOST_NEARBY,
-                    )
-                return
-            self._names.add(name)
-            self._unread.add(name)
+            _put(self._unread, name, None)
         else:
             self._drop(name)
         if self._timer is not None:
@@ -200,8 +189,8 @@ class Lan(Service):
                 self._timer.reset(TELL_INTERVAL)
 
     def _drop(self, name: str) -> None:
-        self._names.discard(name)
-        self._unread.discard(name)
+        self._unread.pop(name, None)
+        self._reading.discard(name)
         self._again.pop(name, None)
         self._records.pop(name, None)
 
@@ -224,51 +213,72 @@ class Lan(Service):
     async def _work_once(self) -> None:
         now = self._reactor.seconds()
         looks = now >= self._next_look
-        first, self._unread = self._unread, set()
+        first, self._unread = set(self._unread), {}
         second: set[str] = set()
         if looks:
             self._next_look = now + LOOK_INTERVAL
-            second = {
-                name
-                for name, before in self._again.items()
-                if now - before >= SETTLING_TIME and name not in first
-            }
-        findings = await self._run_in_thread(self._presence.update, first | second, looks=looks)
+            settled = [name for name, read in self._again.items() if now - read >= SETTLING_TIME]
+            second = set(settled) - first
+        self._reading = first | second
+        findings = await self._run_in_thread(
+            self._presence.update, sorted(self._reading), looks=looks
+        )
         if not self.running:
             return
-        self._learn(findings, first, second)
+        if findings.is_anew:
+            # Those who are there still have been heard again.
+            self._reading.clear()
+            self._again.clear()
+            self._records.clear()
+        self._learn(findings.records, second)
         self._say_trouble(findings.trouble)
         # Who was there before is most likely there again, but has not been read yet.
         if self._has_news() and not findings.is_anew:
             self._told = list(self._records.values())
             self._changed(list(self._told))
 
-    def _learn(self, findings: Findings, first: set[str], second: set[str]) -> None:
-        if findings.is_anew:
-            # But for those who have been heard since.
-            self._names &= self._unread
-            self._again.clear()
-            self._records.clear()
-        now = self._reactor.seconds()
-        known = {record.addresses: name for name, record in self._records.items()}
-        for name in sorted((first | second) & self._names):
-            if name in first:
-                self._again[name] = now
-            else:
+    def _learn(self, records: Mapping[str, Record | None], second: set[str]) -> None:
+        names, self._reading = sorted(self._reading), set()
+        owners = {record.addresses: name for name, record in self._records.items()}
+        useless = []
+        for name in names:
+            if name in second:
                 self._again.pop(name, None)
-            record = findings.records.get(name)
-            if record is not None and record.hint == hint_of(self._key, record.salt):
+            else:
+                _put(self._again, name, self._reactor.seconds())
+            record = records.get(name)
+            if record is None:
+                # At first it may not have come whole.
+                if name in second:
+                    self._drop(name)
+                    useless.append(name)
+            elif record.hint == hint_of(self._key, record.salt):
                 # We ourselves, before our last end.
                 self._drop(name)
-            elif record is not None:
-                before = known.get(record.addresses, name)
+            else:
+                before = owners.get(record.addresses, name)
                 if before != name:
                     # Whoever was there ended without a goodbye.
                     self._drop(before)
-                self._records[name] = record
-            elif name in second:
-                self._log.debug("Nothing usable is announced by {name}", name=safe_text(name))
-                self._drop(name)
+                self._list(name, record)
+        if useless:
+            # One line for all of them: whoever wants to fill the log has to wait for each look.
+            self._log.debug(
+                "Dropped {count} announcements that are of no use, such as {name}",
+                count=len(useless),
+                name=safe_text(useless[0]),
+            )
+
+    def _list(self, name: str, record: Record) -> None:
+        if name in self._records or len(self._records) < MOST_NEARBY:
+            self._records[name] = record
+        elif not self._is_full:
+            self._is_full = True
+            self._log.warn(
+                "More than {most} nodes announce themselves on the local network: others are not "
+                "listed until some of them go",
+                most=MOST_NEARBY,
+            )
 
     def _has_news(self) -> bool:
         return self._told != list(self._records.values())
@@ -281,3 +291,11 @@ class Lan(Service):
                 trouble=trouble,
             )
         self._is_in_trouble = trouble is not None
+
+
+def _put(names: dict[str, T], name: str, value: T) -> None:
+    # Behind all others, of whom the first one goes where there are too many.
+    names.pop(name, None)
+    names[name] = value
+    if len(names) > MOST_NEARBY:
+        del names[next(iter(names))]

@@ -42,6 +42,10 @@ LONGEST_ANSWER = 150
 # leaving.
 MOST_QUESTIONS = 2
 
+# Announcements that are still not whole at a look. More are no accident but a flood, which
+# leaves zeroconf so full that it forgets honest ones at once; so it begins again with nothing.
+MOST_GAPS = 32
+
 ZeroconfFactory: TypeAlias = "Callable[[list[str | int]], Zeroconf]"
 
 
@@ -243,16 +247,16 @@ class Presence:
         records: dict[str, Record | None] = {}
         if self._zeroconf is None:
             return records
-        questions = 0
+        gaps = 0
         for name in names:
-            patience = LONGEST_ANSWER if asks and questions < MOST_QUESTIONS else 0
+            patience = LONGEST_ANSWER if asks and gaps < MOST_QUESTIONS else 0
             try:
                 info = self._zeroconf.get_service_info(SERVICE_TYPE, name, patience)
             except (zeroconf.BadTypeInNameException, zeroconf.NamePartTooLongException):
                 # Somebody announced the name of something else as one of ours.
                 info = None
             if info is None:
-                questions += 1
+                gaps += 1
                 records[name] = None
                 continue
             records[name] = read_record(
@@ -262,6 +266,8 @@ class Presence:
                 info.port,
                 loopback=self._loopback,
             )
+        if asks and gaps > MOST_GAPS:
+            self._links = None
         return records
 
 

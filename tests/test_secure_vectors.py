@@ -1,0 +1,183 @@
+"""
+The vectors of the secure protocol: another program that finds the same values talks with ours.
+"""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedchat.core.entries import Said, check_run, direct_room, sign_run, written_form
+from twistedchat.core.errors import RemoteProtocolError
+from twistedchat.core.frames import (
+    RunFrame,
+    decode_frame,
+    encode_frame,
+    frame_of_run,
+    run_of_frame,
+)
+from twistedchat.core.hints import hint_of, who_is_meant
+from twistedchat.core.identity import Identity, key_of_certificate, parse_key
+from twistedchat.core.invites import parse_invite
+from twistedchat.core.words import verification_words
+
+PAGE = Path(__file__).resolve().parent / "data" / "secure-vectors.json"
+VECTORS: list[dict[str, Any]] = json.loads(PAGE.read_text(encoding="utf-8"))
+
+
+def vectors(what: str) -> Iterator[dict[str, Any]]:
+    """
+    Those of one kind.
+
+    Yields:
+        At least one vector.
+    """
+    found = [vector for vector in VECTORS if vector["what"] == what]
+    assert found
+    yield from found
+
+
+def identity_of(vector: dict[str, Any]) -> Identity:
+    """
+    Whose secret a vector tells.
+    """
+    return Identity(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["secret"])))
+
+
+class VectorTests(SynchronousTestCase):
+    """
+    ``tests/data/secure-vectors.json``.
+    """
+
+    def test_kinds_are_those_that_are_checked(self) -> None:
+        """
+        No vector is left out by all the tests below.
+        """
+        self.assertEqual(
+            {
+                *("key", "certificate", "words", "room", "hint", "entry", "run", "frame"),
+                *("unknown", "broken", "invite"),
+            },
+            {vector["what"] for vector in VECTORS},
+        )
+
+    def test_keys(self) -> None:
+        """
+        From the secret key comes the device key.
+        """
+        for vector in vectors("key"):
+            self.assertEqual(vector["key"], str(identity_of(vector).key))
+            self.assertEqual(identity_of(vector).key, parse_key(vector["key"]))
+
+    def test_certificates(self) -> None:
+        """
+        From the secret key comes the certificate, to the last bit.
+        """
+        for vector in vectors("certificate"):
+            identity = identity_of(vector)
+            der = identity.certificate().public_bytes(Encoding.DER)
+            self.assertEqual(vector["der"], der.hex())
+            self.assertEqual(vector["sha256"], sha256(der).hexdigest())
+            self.assertEqual(identity.key, key_of_certificate(x509.load_der_x509_certificate(der)))
+
+    def test_words(self) -> None:
+        """
+        Two keys have six words.
+        """
+        for vector in vectors("words"):
+            one, other = map(parse_key, vector["keys"])
+            self.assertEqual(vector["words"], list(verification_words(one, other)))
+
+    def test_rooms(self) -> None:
+        """
+        Two keys have one room.
+        """
+        for vector in vectors("room"):
+            one, other = map(parse_key, vector["keys"])
+            self.assertEqual(vector["room"], direct_room(one, other).hex())
+            self.assertEqual(vector["room"], direct_room(other, one).hex())
+
+    def test_hints(self) -> None:
+        """
+        A key and a salt have one hint.
+        """
+        for vector in vectors("hint"):
+            key, salt = parse_key(vector["key"]), bytes.fromhex(vector["salt"])
+            self.assertEqual(vector["hint"], hint_of(key, salt))
+            self.assertEqual({vector["hint"]: key}, who_is_meant([vector["hint"]], salt, [key]))
+
+    def test_entries(self) -> None:
+        """
+        An entry has one written form, one hash, and one signature.
+        """
+        for vector in vectors("entry"):
+            identity = identity_of(vector)
+            room, prev = bytes.fromhex(vector["room"]), bytes.fromhex(vector["prev"])
+            said = Said(vector["time"], vector["kind"], vector["body"])
+            form = written_form(room, identity.key, vector["seq"], prev, said)
+            run, (entry,) = sign_run(identity, room, vector["seq"], prev, (said,))
+
+            self.assertEqual(vector["author"], str(identity.key))
+            self.assertEqual(vector["form"], form.hex())
+            self.assertEqual(vector["hash"], entry.hash.hex())
+            self.assertEqual(vector.get("signature", run.signature.hex()), run.signature.hex())
+
+    def test_runs(self) -> None:
+        """
+        What is signed stands in these lines, and what stands in these lines is signed.
+        """
+        secrets = {vector["key"]: identity_of(vector) for vector in vectors("key")}
+        for vector in vectors("run"):
+            frame = decode_frame(vector["bytes"].encode())
+            assert isinstance(frame, RunFrame)
+            run = run_of_frame(frame)
+            entries = check_run(run)
+
+            self.assertEqual(vector["hashes"], [entry.hash.hex() for entry in entries])
+            again, _ = sign_run(secrets[frame.author], run.room, run.seq, run.prev, run.said)
+            self.assertEqual(vector["bytes"].encode(), encode_frame(frame_of_run(again)))
+
+    def test_frames(self) -> None:
+        """
+        Each is understood, and written the same way.
+        """
+        for vector in vectors("frame"):
+            frame = decode_frame(vector["bytes"].encode())
+            assert frame is not None
+            self.assertEqual(vector["bytes"].encode(), encode_frame(frame))
+
+    def test_unknown_frames(self) -> None:
+        """
+        These are passed over.
+        """
+        for vector in vectors("unknown"):
+            self.assertIsNone(decode_frame(vector["bytes"].encode()))
+
+    def test_broken_frames(self) -> None:
+        """
+        These end the session.
+        """
+        for vector in vectors("broken"):
+            with self.assertRaises(RemoteProtocolError) as caught:
+                frame = decode_frame(vector["bytes"].encode())
+                assert isinstance(frame, RunFrame)
+                check_run(run_of_frame(frame))
+            self.assertEqual(vector["code"], caught.exception.code)
+
+    def test_invites(self) -> None:
+        """
+        A link says who, and where.
+        """
+        for vector in vectors("invite"):
+            invite = parse_invite(vector["link"])
+            self.assertEqual(
+                (vector["key"], vector["name"], vector["addresses"]),
+                (str(invite.key), invite.name, [str(address) for address in invite.addresses]),
+            )
+            self.assertEqual(vector["link"], invite.link)

@@ -1,0 +1,348 @@
+"""
+Rooms: who founded one, who is in it, and whose words count there.
+
+All of that is told by the entries of the room itself, so that everybody who holds the same entries
+finds the same. The founder's first entry names the room. Every member may add others; the founder
+alone may remove somebody, and says how much of what they wrote still counts; everybody may leave.
+Specified in ``docs/protocol.md``. Without any I/O.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from twistedchat.core.entries import LARGEST_NUMBER, Entry, Said
+from twistedchat.core.errors import InvalidKey
+from twistedchat.core.identity import DeviceKey, parse_key
+
+__all__ = [
+    "ADD",
+    "FOUND",
+    "LEAVE",
+    "LONGEST_NAME",
+    "MEMBERSHIP",
+    "MOST_ADDS",
+    "MOST_MEMBERS",
+    "NONCE_LENGTH",
+    "REMOVE",
+    "Member",
+    "Membership",
+    "adding",
+    "founding",
+    "leaving",
+    "order_of",
+    "removing",
+    "room_of",
+]
+
+# The kinds of entries that tell who is in a room.
+FOUND = "found"
+ADD = "add"
+REMOVE = "remove"
+LEAVE = "leave"
+MEMBERSHIP = frozenset({FOUND, ADD, REMOVE, LEAVE})
+
+# Characters of a room's name, and of a member's: as of a team name.
+LONGEST_NAME = 64
+
+# Octets of what makes a room's name unlike any other.
+NONCE_LENGTH = 16
+
+# People who were ever in one room: more than any hall holds, and what each node of a room tells of
+# all of them fits into one frame.
+MOST_MEMBERS = 300
+
+# Times that one member may add somebody: as many as there can be, and what one that floods a room
+# makes everybody keep.
+MOST_ADDS = MOST_MEMBERS
+
+_Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+_Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class _Founding(msgspec.Struct, frozen=True):
+    name: _Name
+    nonce: Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * NONCE_LENGTH}}}$")]
+
+
+class _Adding(msgspec.Struct, frozen=True):
+    key: _Key
+    name: _Name
+
+
+class _Removing(msgspec.Struct, frozen=True):
+    key: _Key
+    seq: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """
+    Somebody who is in a room, or was.
+
+    Attributes:
+        key: Who.
+        name: What the one who added them called them.
+        is_in: Whether they are in the room now.
+        last: The number of their last entry that counts; ``None`` where there is no end.
+    """
+
+    key: DeviceKey
+    name: str
+    is_in: bool
+    last: int | None
+
+
+def room_of(founder: DeviceKey, nonce: bytes) -> bytes:
+    """
+    The room that somebody founds.
+
+    Args:
+        founder: Who.
+        nonce: `NONCE_LENGTH` random octets.
+
+    Returns:
+        The 32 octets that name it: nobody else can found the same.
+    """
+    return sha256(b"twistedchat room 1\n" + founder.raw + nonce).digest()
+
+
+def founding(time: int, name: str, nonce: bytes) -> Said:
+    """
+    What the first entry of a room says.
+
+    Args:
+        time: When, in microseconds.
+        name: What the room is called.
+        nonce: What it was made with.
+
+    Returns:
+        What to sign.
+    """
+    return _said(time, FOUND, _Founding(name, nonce.hex()))
+
+
+def adding(time: int, key: DeviceKey, name: str) -> Said:
+    """
+    Add somebody.
+
+    Args:
+        time: When, in microseconds.
+        key: Whom.
+        name: What they are called.
+
+    Returns:
+        What to sign.
+    """
+    return _said(time, ADD, _Adding(str(key), name))
+
+
+def removing(time: int, key: DeviceKey, seq: int) -> Said:
+    """
+    Remove somebody, as the founder.
+
+    Args:
+        time: When, in microseconds.
+        key: Whom.
+        seq: The number of their last entry that still counts.
+
+    Returns:
+        What to sign.
+    """
+    return _said(time, REMOVE, _Removing(str(key), seq))
+
+
+def leaving(time: int) -> Said:
+    """
+    Leave.
+
+    Args:
+        time: When, in microseconds.
+
+    Returns:
+        What to sign.
+    """
+    return Said(time, LEAVE, "")
+
+
+def _said(time: int, kind: str, body: msgspec.Struct) -> Said:
+    return Said(time, kind, msgspec.json.encode(body).decode())
+
+
+def order_of(entry: Entry) -> tuple[int, bytes, int]:
+    """
+    Where an entry stands among all of its room: total, causal, and the same for everybody.
+
+    Args:
+        entry: Which.
+
+    Returns:
+        What to sort by: the hybrid logical clock, then the author, then the number.
+    """
+    return entry.said.time, entry.author.raw, entry.seq
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    by: DeviceKey
+    seq: int
+    time: int
+    key: DeviceKey
+    name: str
+
+
+class Membership:
+    """
+    Who is in a room, found from its entries in whatever order they come.
+
+    A removal says how far the entries of the removed still count, and so does leaving; what they
+    write after that, with whatever time, is no part of the room. The founder's word about somebody
+    is the last: whom they removed only they can add again.
+
+    Args:
+        room: The 32 octets that name it.
+
+    Attributes:
+        room: The same.
+        founder: Who founded it; ``None`` while that has not been told.
+        name: What it is called; empty likewise.
+    """
+
+    def __init__(self, room: bytes) -> None:
+        self.room = room
+        self.founder: DeviceKey | None = None
+        self.name = ""
+        self._added: list[_Added] = []
+        self._adds: Counter[DeviceKey] = Counter()
+        # Of those who left: the number of the entry that says so, and its time.
+        self._left: dict[DeviceKey, tuple[int, int]] = {}
+        # Whom their last word of the removers was to remove: how far their entries still count, by
+        # who says so.
+        self._removed: dict[DeviceKey, dict[DeviceKey, int]] = {}
+        self._members: dict[DeviceKey, Member] = {}
+
+    def take(self, entries: Iterable[Entry]) -> bool:
+        """
+        Learn from entries; those of other kinds tell nothing.
+
+        Args:
+            entries: Of this room, checked; of each author in order.
+
+        Returns:
+            Whether anything is known now that was not.
+        """
+        before = self._members
+        learnt = [self._learn(entry) for entry in entries]
+        if any(learnt):
+            self._members = self._evaluate()
+        return self._members != before
+
+    def members(self) -> list[Member]:
+        """
+        Everybody who is in the room or ever was, the founder first, then as they were added.
+        """
+        return list(self._members.values())
+
+    def is_member(self, key: DeviceKey) -> bool:
+        """
+        Whether somebody is in the room now.
+        """
+        member = self._members.get(key)
+        return member is not None and member.is_in
+
+    def find(self, key: DeviceKey) -> Member | None:
+        """
+        Somebody who is in the room, or was.
+        """
+        return self._members.get(key)
+
+    def counts(self, author: DeviceKey, seq: int) -> bool:
+        """
+        Whether an entry is part of the room.
+
+        Args:
+            author: Whose.
+            seq: Its number.
+
+        Returns:
+            Whether its author was in the room, and is not beyond their end.
+        """
+        member = self._members.get(author)
+        return member is not None and (member.last is None or seq <= member.last)
+
+    def _learn(self, entry: Entry) -> bool:
+        said, author = entry.said, entry.author
+        try:
+            match said.kind:
+                case "found":
+                    return self._found(entry, msgspec.json.decode(said.body, type=_Founding))
+                case "add":
+                    adding = msgspec.json.decode(said.body, type=_Adding)
+                    key = parse_key(adding.key)
+                    self._adds[author] += 1
+                    if self._adds[author] > MOST_ADDS:
+                        return False
+                    self._added.append(_Added(author, entry.seq, said.time, key, adding.name))
+                    self._removed.get(author, {}).pop(key, None)
+                case "remove":
+                    removing = msgspec.json.decode(said.body, type=_Removing)
+                    key = parse_key(removing.key)
+                    self._removed.setdefault(author, {})[key] = removing.seq
+                case "leave":
+                    self._left[author] = (entry.seq, said.time)
+                case _:
+                    return False
+        except (msgspec.DecodeError, UnicodeError, InvalidKey):
+            # Signed nonsense: kept as an entry, and no part of anything.
+            return False
+        return True
+
+    def _found(self, entry: Entry, founding: _Founding) -> bool:
+        nonce = bytes.fromhex(founding.nonce)
+        if entry.seq != 1 or room_of(entry.author, nonce) != self.room:
+            return False
+        self.founder = entry.author
+        self.name = founding.name
+        return True
+
+    def _evaluate(self) -> dict[DeviceKey, Member]:
+        if self.founder is None:
+            return {}
+        removed = self._removed.get(self.founder, {})
+        names = {self.founder: ""}
+        added_at: dict[DeviceKey, int] = {}
+        # Adding makes members, whose adding makes more, or lets somebody back in; it never takes
+        # anybody out, so this comes to an end.
+        waiting = sorted(self._added, key=lambda add: (add.time, add.by.raw, add.seq))
+        while True:
+            still: list[_Added] = []
+            for add in waiting:
+                last = self._last_of(add.by, removed, added_at)
+                if add.by not in names or (last is not None and add.seq > last):
+                    still.append(add)
+                elif len(names) < MOST_MEMBERS or add.key in names:
+                    names[add.key] = names.get(add.key) or add.name
+                    added_at[add.key] = max(add.time, added_at.get(add.key, 0))
+            if len(still) == len(waiting):
+                break
+            waiting = still
+        return {
+            key: Member(key, name, last is None, last)
+            for key, name in names.items()
+            for last in [self._last_of(key, removed, added_at)]
+        }
+
+    def _last_of(
+        self, key: DeviceKey, removed: dict[DeviceKey, int], added_at: dict[DeviceKey, int]
+    ) -> int | None:
+        if key in removed:
+            return removed[key]
+        left, time = self._left.get(key, (None, 0))
+        return None if added_at.get(key, -1) > time else left

@@ -6,17 +6,19 @@ The one way in which a face sees a node, and what a node needs of its journal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
+from twistedchat.core.addresses import Address
 from twistedchat.core.entries import Entry
-from twistedchat.core.events import Event, Sent
+from twistedchat.core.events import Event, Progress, Sent, Speaker
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import Recipient
+from twistedchat.core.roster import Recipient, RoomId
 from twistedchat.core.trust import Caller, Decision
 
 if TYPE_CHECKING:
@@ -150,6 +152,160 @@ class INode(Interface):
             As with `send_text`.
         """
 
+    def rooms() -> list[RoomRecord]:
+        """
+        The rooms that we are in or are invited to, the one we came to first first.
+        """
+
+    def members(room: RoomId) -> list[Speaker]:
+        """
+        Who is in a room now, the founder first; none where we do not know yet.
+
+        Args:
+            room: Which.
+        """
+
+    def make_room(name: str) -> Deferred[RoomRecord]:
+        """
+        Found a room, with nobody in it but us.
+
+        Args:
+            name: What it is called: 1 to 64 characters.
+
+        Returns:
+            Fires with it when it has been kept, or fails with a
+            `twistedchat.core.errors.ChatError`.
+        """
+
+    def add_to(room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Add a contact to a room that we are in: it is invited, and gets all that was said there.
+
+        Args:
+            room: Which.
+            key: Whom.
+
+        Returns:
+            Fires when it has been kept, or fails with a
+            `twistedchat.core.errors.ChatError`.
+        """
+
+    def remove_from(room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Remove somebody from a room that we founded: what they write from now on is no part of it.
+
+        Args:
+            room: Which.
+            key: Whom.
+
+        Returns:
+            As with `add_to`.
+        """
+
+    def join(room: RoomId) -> Deferred[None]:
+        """
+        Come into a room that we are invited to.
+
+        Args:
+            room: Which.
+
+        Returns:
+            As with `add_to`.
+        """
+
+    def leave_room(room: RoomId) -> Deferred[None]:
+        """
+        Leave a room, or decline to come; what was said there stays in our history.
+
+        Args:
+            room: Which.
+
+        Returns:
+            As with `add_to`.
+        """
+
+    def unread(place: Place) -> int:
+        """
+        How many texts came to a place since the person last looked there.
+
+        Args:
+            place: A room, a direct one too (see `place_of`); or a classic peer's address.
+        """
+
+    def place_of(recipient: Recipient) -> Place:
+        """
+        Where what is said between somebody and us is kept.
+
+        Args:
+            recipient: Whom.
+        """
+
+    def speaker_of(line: LineOfHistory) -> str:
+        """
+        What to call the author of a line: as it came, to be shown through safe text.
+
+        Args:
+            line: Which.
+        """
+
+    def recipient_of(line: LineOfHistory) -> Recipient:
+        """
+        To whom one would answer a line.
+
+        Args:
+            line: Which.
+        """
+
+    def progress_of(line: LineOfHistory) -> Progress | None:
+        """
+        How far a line of ours has come.
+
+        Args:
+            line: Which.
+
+        Returns:
+            It; ``None`` for what others said.
+        """
+
+    def looked_at(places: Iterable[Place]) -> None:
+        """
+        The person has seen all that came to these places; contacts are told, unless that is off.
+
+        Args:
+            places: Which.
+        """
+
+    def history(
+        place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: see `IJournal.history`.
+        """
+
+    def search(
+        words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts: see `IJournal.search`.
+        """
+
+    def around(line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line: see `IJournal.around`.
+        """
+
+    def recall(recipient: Recipient) -> Deferred[str]:
+        """
+        Take back the last text to somebody that nobody can have seen yet.
+
+        Args:
+            recipient: To whom it was.
+
+        Returns:
+            Fires with the text when it is gone, or fails with a
+            `twistedchat.core.errors.ChatError` that says why it cannot be.
+        """
+
     def leave() -> Deferred[None]:
         """
         Say exit to every peer, at most for two seconds. Doing so twice says it once.
@@ -259,6 +415,148 @@ class IJournal(Interface):
 
         Returns:
             Fires with whether this is news, when it is on the disk. Fails with
+            `twistedchat.core.errors.StoreError`.
+        """
+
+    def membership() -> list[Entry]:
+        """
+        The entries that tell who is in which room (`twistedchat.core.rooms.MEMBERSHIP`).
+
+        Returns:
+            All that were there at the opening, of each author and room in order.
+        """
+
+    def rooms() -> list[RoomRecord]:
+        """
+        The rooms that we founded, were invited to, joined or left; direct ones are none of them.
+        """
+
+    def keep_room(record: RoomRecord) -> Deferred[None]:
+        """
+        Remember what we have to do with a room.
+
+        Args:
+            record: It; what was known of the same room is replaced.
+
+        Returns:
+            Fires when it is on the disk, or fails with
+            `twistedchat.core.errors.StoreError`.
+        """
+
+    def keep_plain(
+        address: Address, name: str | None, text: str, *, is_ours: bool, time: float
+    ) -> None:
+        """
+        Keep a classic message in the history; written soon, without waiting for it.
+
+        Args:
+            address: The classic peer's.
+            name: The name it claimed, where it claimed one.
+            text: What was said.
+            is_ours: Whether we said it.
+            time: When, in seconds since the epoch.
+        """
+
+    def history(
+        place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: texts alone.
+
+        Args:
+            place: Where; ``None`` for everywhere.
+            since: Only what was said then or later, in seconds since the epoch.
+            before: Only what stands before this line; ``None`` to begin with the newest.
+            most: How many lines.
+
+        Returns:
+            Fires with the lines, the newest first: of a room in the room's own order (time, author,
+            number), of everywhere in the order in which they came. Fails with
+            `twistedchat.core.errors.StoreError`.
+        """
+
+    def search(
+        words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts that hold all of these words.
+
+        Args:
+            words: Words as a person types them; each may be the beginning of a longer one. Nothing
+                in them is a command.
+            place: Where; ``None`` for everywhere.
+            before: Only what came before this line; ``None`` to begin with the newest.
+            most: How many lines.
+
+        Returns:
+            Fires with the lines, the one that came last first. Fails with
+            `twistedchat.core.errors.StoreError`.
+        """
+
+    def around(line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line in the place where it was said.
+
+        Args:
+            line: Which.
+            most: How many lines before it, and how many after.
+
+        Returns:
+            Fires with the lines in order, this one among them. Fails with
+            `twistedchat.core.errors.StoreError`.
+        """
+
+    def unread(place: Place) -> int:
+        """
+        How many texts of others came to a place since the person last looked there.
+
+        Args:
+            place: Which.
+        """
+
+    def looked_at(place: Place) -> None:
+        """
+        The person has seen all that came to a place; written soon, without waiting for it.
+
+        Args:
+            place: Which.
+        """
+
+    def replace(room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+        """
+        Write our own entries in a room anew, from some number on: how one is recalled.
+
+        Args:
+            room: Where.
+            after: The number of the last one that stays, not below `offered`.
+            entries: What follows it now; all that did before is gone.
+
+        Returns:
+            Fires when it is on the disk, or fails with
+            `twistedchat.core.errors.StoreError`, and nothing has changed.
+        """
+
+    def offered(room: bytes) -> int:
+        """
+        How far our entries in a room may have been seen by others: what is beyond can be recalled.
+
+        Args:
+            room: Which.
+
+        Returns:
+            The number of the last one; 0 where nobody can have seen any.
+        """
+
+    def offer(room: bytes, seq: int) -> Deferred[None]:
+        """
+        Remember that others may see our entries in a room, before they do.
+
+        Args:
+            room: Which.
+            seq: The number of the last one that they may see.
+
+        Returns:
+            Fires when it is on the disk, or fails with
             `twistedchat.core.errors.StoreError`.
         """
 

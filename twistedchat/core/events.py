@@ -14,11 +14,14 @@ from typing import TypeAlias
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind
+from twistedchat.core.history import RoomRecord
+from twistedchat.core.identity import DeviceKey
 from twistedchat.core.roster import Peer, Recipient
 from twistedchat.core.trust import Caller, Contact
 
 __all__ = [
     "CallerCame",
+    "CaughtUp",
     "ConnectReceived",
     "Event",
     "ExitReceived",
@@ -30,11 +33,16 @@ __all__ = [
     "PeerRemoved",
     "PlainTextReceived",
     "Progress",
+    "RoomChange",
+    "RoomChanged",
+    "RoomTextReceived",
     "Sent",
     "SessionOpened",
+    "Speaker",
     "StoreFailed",
     "TextReceived",
     "TextsDelivered",
+    "TextsRead",
     "TextsStranded",
     "UnknownTextReceived",
 ]
@@ -178,6 +186,96 @@ class TextsDelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Speaker:
+    """
+    Somebody who says something in a room, whether we know them or not.
+
+    Attributes:
+        key: Who.
+        name: What they are called: as our contact, or else by whoever added them.
+        is_verified: Whether they are a contact whose key the person has compared.
+    """
+
+    key: DeviceKey
+    name: str
+    is_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoomTextReceived:
+    """
+    A member of a room said something there.
+
+    Attributes:
+        room: The room.
+        speaker: Who.
+        text: What.
+        time: When it arrived, in seconds since the epoch.
+    """
+
+    room: RoomRecord
+    speaker: Speaker
+    text: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """
+    Much that had been said while we were away has come, too much to show each line.
+
+    Attributes:
+        place: Where: a contact, or a room.
+        texts: How many.
+    """
+
+    place: Contact | RoomRecord
+    texts: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """
+    We were invited to a room, joined or left one, or somebody came or went there.
+
+    Attributes:
+        room: The room.
+        change: What happened.
+        speaker: Who came or went, or invited us; ``None`` for ourselves.
+    """
+
+    room: RoomRecord
+    change: RoomChange
+    speaker: Speaker | None
+
+
+class RoomChange(Enum):
+    """
+    What can happen to a room.
+    """
+
+    INVITED = "we are invited"
+    JOINED = "we are in it now"
+    LEFT = "we have left it"
+    REMOVED = "we were removed"
+    NOT_LET_IN = "the invitation was not true: nobody there has added us"
+    CAME = "somebody was added"
+    WENT = "somebody left, or was removed"
+
+
+@dataclass(frozen=True, slots=True)
+class TextsRead:
+    """
+    Somebody has read what we wrote to them.
+
+    Attributes:
+        contact: Who.
+    """
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
 class TextsStranded:
     """
     Texts that waited for a key which its owner has replaced: they can be sent again to the new one.
@@ -257,6 +355,10 @@ Event: TypeAlias = (
     | ConnectReceived
     | ExitReceived
     | TextReceived
+    | RoomTextReceived
+    | CaughtUp
+    | RoomChanged
+    | TextsRead
     | CallerCame
     | SessionOpened
     | LetIn
@@ -277,7 +379,8 @@ class Progress(Enum):
     """
 
     TAKEN = "a classic program took the connection"
-    DELIVERED = "the recipient has stored it"
+    DELIVERED = "the recipient has stored it, or everybody in the room has"
+    CARRIED = "somebody in the room has it and hands it on: we may switch off"
     WAITING = "it is kept here until the recipient can be reached"
     AT_THE_DOOR = "it is kept here until the recipient lets us in"
 
@@ -289,7 +392,7 @@ class Sent:
 
     Attributes:
         recipient: Who has it, or is to have it: the IP address that took it, also where a host name
-            was dialled; the key of a secure peer.
+            was dialled; the key of a secure peer; a room.
         kind: What it asked for.
         pieces: In how many messages it went.
         progress: How far it has come.

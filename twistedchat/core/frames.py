@@ -23,6 +23,7 @@ __all__ = [
     "PROTOCOL_VERSION",
     "ROOM_IN_RUN",
     "Bye",
+    "Card",
     "Frame",
     "Have",
     "Hello",
@@ -114,13 +115,39 @@ class Have(_Tagged, frozen=True, tag="have"):
     How far the sender holds each author's entries, by room.
 
     For each the number and the hash of the last one it has stored. Said to those alone whom it has
-    let in, so it also says that they are; and said again when more has been stored, as a receipt.
+    let in, so it also says that they are; and said again when more has been stored, as a receipt:
+    then only what has changed.
+
+    Attributes:
+        rooms: What is held; a room that is there at all is shared with the other side.
+        read: How far a person has read, where they let others know.
+        again: Whether some of what the other side has sent since was not kept, and is to be sent
+            again from what is told here.
     """
 
     rooms: Annotated[
         dict[_Hash, Annotated[dict[_Hash, tuple[_Count, _Hash]], Meta(max_length=MOST_AUTHORS)]],
         Meta(max_length=MOST_ROOMS),
     ]
+    read: Annotated[
+        dict[_Hash, Annotated[dict[_Hash, _Count], Meta(max_length=MOST_AUTHORS)]],
+        Meta(max_length=MOST_ROOMS),
+    ] = msgspec.field(default_factory=dict)
+    again: bool = False
+
+
+class Card(_Tagged, frozen=True, tag="card"):
+    """
+    An invitation: the other side is a member of a room that it does not know of.
+
+    Whoever has the founder's key and the nonce can see that they belong to the room; that the
+    receiver is a member has to be seen from the entries.
+    """
+
+    room: _Hash
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    founder: _Hash
+    nonce: _Hint
 
 
 class RunFrame(_Tagged, frozen=True, tag="run"):
@@ -185,14 +212,14 @@ class Bye(_Tagged, frozen=True, tag="bye"):
     text: Annotated[str, Meta(max_length=300)] = ""
 
 
-Frame: TypeAlias = Hello | Knock | Have | RunFrame | Seek | Met | Ping | Pong | Bye
+Frame: TypeAlias = Hello | Knock | Have | Card | RunFrame | Seek | Met | Ping | Pong | Bye
 
 
 class _Tag(msgspec.Struct, frozen=True):
     t: str
 
 
-_TAGS = frozenset({"hello", "knock", "have", "run", "seek", "met", "ping", "pong", "bye"})
+_TAGS = frozenset({"hello", "knock", "have", "card", "run", "seek", "met", "ping", "pong", "bye"})
 _FRAME: msgspec.json.Decoder[Frame] = msgspec.json.Decoder(Frame)
 _TAG = msgspec.json.Decoder(_Tag)
 _ENCODER = msgspec.json.Encoder()

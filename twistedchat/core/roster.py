@@ -10,17 +10,37 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
 from twistedchat.core.identity import DeviceKey
 
-__all__ = ["MOST_PEERS", "MOST_PEERS_PER_HOST", "Peer", "PeerList", "Recipient", "Roster"]
+__all__ = [
+    "MOST_PEERS",
+    "MOST_PEERS_PER_HOST",
+    "Peer",
+    "PeerList",
+    "Recipient",
+    "RoomId",
+    "Roster",
+]
+
+
+class RoomId(NamedTuple):
+    """
+    A room, as something to send to.
+
+    Attributes:
+        raw: The 32 octets that name it.
+    """
+
+    raw: bytes
+
 
 # Whom something can be sent to: a classic peer, or one that was never met, by its address; a secure
-# peer by its key, wherever it is.
-Recipient: TypeAlias = Address | DeviceKey
+# peer by its key, wherever it is; and a room.
+Recipient: TypeAlias = Address | DeviceKey | RoomId
 
 # A thousand is far more than a room or a lab, and takes less than a megabyte.
 MOST_PEERS = 1024

@@ -17,6 +17,7 @@ from enum import Enum
 from twistedchat.core.errors import LocalProtocolError, RemoteProtocolError
 from twistedchat.core.frames import (
     Bye,
+    Card,
     Frame,
     Have,
     Hello,
@@ -117,7 +118,9 @@ class Session:
                 self.have_knocked = True
             case Have() if not self.lets_them_in:
                 raise LocalProtocolError("A stranger is told nothing.")
-            case RunFrame() | Seek() | Met() if not (self.lets_us_in and self.lets_them_in):
+            case RunFrame() | Card() | Seek() | Met() if not (
+                self.lets_us_in and self.lets_them_in
+            ):
                 raise LocalProtocolError(f"{type(frame).__name__} is for those who are let in.")
             case _:
                 pass
@@ -180,7 +183,7 @@ class Session:
                 self.lets_us_in = True
                 self.is_first_have = not self._has_told
                 self._has_told = True
-            case RunFrame() | Seek() | Met():
+            case RunFrame() | Card() | Seek() | Met():
                 if not self.lets_them_in:
                     raise RemoteProtocolError("not-let-in", "It said more than a stranger may.")
             case Ping() | Pong():

@@ -158,6 +158,16 @@ class Outbox:
             self._on_the_way.popleft()
             self._in_flight -= size
 
+    def rewind(self, chain: Chain) -> None:
+        """
+        What was sent beyond what the other side has told to hold is to be sent again.
+
+        Args:
+            chain: Of which chain.
+        """
+        self._sent.pop(chain, None)
+        self._let_go(chain)
+
     def next_after(self, chain: Chain, head: int) -> int | None:
         """
         What to send next of a chain.
@@ -196,5 +206,8 @@ class Outbox:
             chain: Which.
         """
         self._given_up.add(chain)
+        self._let_go(chain)
+
+    def _let_go(self, chain: Chain) -> None:
         self._in_flight -= sum(size for of, _, size in self._on_the_way if of == chain)
         self._on_the_way = deque(sent for sent in self._on_the_way if sent[0] != chain)

@@ -103,6 +103,8 @@ class Acquaintances:
         match verdict.standing:
             case Standing.KNOWN:
                 self._meet(link)
+            case Standing.ROOMMATE:
+                pass
             case Standing.STRANGER if link.is_deliberate:
                 # Trust on first use: the person chose that address, and nothing speaks against it.
                 try:

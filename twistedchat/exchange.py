@@ -1,19 +1,20 @@
 """
-The exchange: it carries what people say between the journals of two nodes.
+The exchange: it carries what people say between the journals of nodes.
 
 What we say is on our disk before it is sent, and what others say is on it before anybody is told;
 so killing the process at any moment loses nothing that was acknowledged, and shows nothing twice.
-The rules are `twistedchat.core.sync`'s.
+Whoever holds an entry hands it on to members that lack it. The rules are `twistedchat.core.sync`'s.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,19 +23,24 @@ from twistedchat.core.entries import (
     NOTHING,
     TEXT,
     Entry,
+    Run,
     Said,
     check_run,
-    direct_room,
     next_time,
     sign_run,
 )
-from twistedchat.core.errors import NotSent, RemoteProtocolError, StoreError
+from twistedchat.core.errors import ChatError, NotSent, RemoteProtocolError, StoreError
 from twistedchat.core.events import (
+    CaughtUp,
     Event,
     ForkSeen,
+    LetIn,
+    RoomChange,
+    RoomTextReceived,
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
 )
 from twistedchat.core.frames import (
     LONGEST_KNOCK,
@@ -45,16 +51,26 @@ from twistedchat.core.frames import (
     run_of_frame,
     size_of,
 )
+from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.pieces import cut_text
 from twistedchat.core.sync import Chain, Forked, Outbox, how_many_fit, run_from, take_run
-from twistedchat.core.trust import ContactList
+from twistedchat.core.trust import Contact, ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.sessions import Sessions
 from twistedchat.peers.timeouts import TimeoutQueue
+from twistedchat.rooms import Rooms
 
-__all__ = ["LONGEST_RECEIPT", "MOST_READ", "Exchange", "Posted"]
+__all__ = [
+    "HAND_ON_AFTER",
+    "LONGEST_RECEIPT",
+    "MOST_READ",
+    "MOST_SHOWN",
+    "TELL_AFTER",
+    "Exchange",
+    "Posted",
+]
 
 # Seconds for a receipt before the person is told that a text is still on its way: a stored text is
 # acknowledged in milliseconds, and after this they have gone on already.
@@ -63,32 +79,69 @@ LONGEST_RECEIPT = 5.0
 # Bytes of what is said that are read from the journal at one time: a full frame's worth.
 MOST_READ = 48 * 1024
 
+# Seconds after which the others in a room are told that we hold something new, and after which we
+# hand it on to those who have not told the same. Most have it from its author within milliseconds;
+# the wait keeps each of them from getting it from everybody.
+TELL_AFTER = 0.25
+HAND_ON_AFTER = 1.0
+
+# Texts that come at once, after an absence, and are still shown line by line: a screenful.
+MOST_SHOWN = 20
+
+# Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
+MOST_TOLD = 300
+
 
 @dataclass(slots=True, eq=False)
 class Posted:
     """
-    A text of ours that is on its way into somebody's journal.
+    Something of ours that is on its way into the journals of others.
 
     Attributes:
         room: Where.
-        key: For whom.
-        texts: Its pieces.
-        seq: The number of the last piece, once it is in our journal.
+        said: What, by kind and body, at least one.
+        seq: The number of the last of it, once it is in our journal.
         stored: Fires then, or fails with `NotSent`.
-        received: Fires with whether the other side has it: ``False`` when the time is up.
+        received: Fires with whether all who were there have it: ``False`` when the time is up.
+        waits_for: Those who have not acknowledged it yet.
     """
 
     room: bytes
-    key: DeviceKey
-    texts: list[str]
+    said: Sequence[tuple[str, str]]
     seq: int = 0
     stored: Deferred[None] = field(default_factory=Deferred)
     received: Deferred[bool] = field(default_factory=Deferred)
+    waits_for: set[DeviceKey] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _Partner:
+    """
+    What is known of the other side of a session.
+
+    Attributes:
+        key: Who it is.
+        outbox: What it holds, and what is on its way there.
+        rooms: The rooms of which it has told us.
+        told: How far we have told it that we hold each chain.
+        catching_up: Of rooms in which much is to come: how far, by author, and how many texts came.
+        dropped: Chains of which something came that we could not take yet.
+        is_behind: Whether it is to be told more as soon as it reads again.
+    """
+
+    key: DeviceKey
+    outbox: Outbox = field(default_factory=Outbox)
+    rooms: set[bytes] = field(default_factory=set)
+    told: dict[Chain, int] = field(default_factory=dict)
+    catching_up: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
+    caught: dict[bytes, int] = field(default_factory=dict)
+    dropped: set[Chain] = field(default_factory=set)
+    is_behind: bool = False
 
 
 class Exchange:
     """
-    Keeps our journal and those of the peers that have let us in in step.
+    Keeps our journal and those of the peers with whom we share rooms in step.
 
     Args:
         clock: Tells the time and calls back.
@@ -96,8 +149,9 @@ class Exchange:
         journal: Where entries are kept.
         sessions: Who is there.
         contacts: Whom we know.
+        rooms: Who shares which room.
         publish: Tells an event.
-        received: Told of every contact from whom, and to whom, so many texts came.
+        moved: Told of every contact from whom, and to whom, so many texts came.
     """
 
     _log = Logger()
@@ -109,19 +163,24 @@ class Exchange:
         journal: IJournal,
         sessions: Sessions,
         contacts: ContactList,
+        rooms: Rooms,
         publish: Callable[[Event], None],
         moved: Callable[[DeviceKey, int, int], None],
+        *,
+        tells_reading: bool,
     ) -> None:
         self._clock = clock
         self._identity = identity
+        self._our_key = identity.key
         self._journal = journal
         self._sessions = sessions
         self._contacts = contacts
+        self._rooms = rooms
         self._publish = publish
         self._moved = moved
-        self._outboxes: dict[PeerProtocol, Outbox] = {}
+        self._tells_reading = tells_reading
+        self._partners: dict[PeerProtocol, _Partner] = {}
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
-        self._is_behind: set[PeerProtocol] = set()
         # What is to be said in each room, while something else is being written there.
         self._unsaid: dict[bytes, deque[Posted]] = {}
         self._writing: set[bytes] = set()
@@ -130,6 +189,13 @@ class Exchange:
         self._receipts: TimeoutQueue[Posted] = TimeoutQueue(
             clock, LONGEST_RECEIPT, lambda posted: self._answer(posted, False)
         )
+        # How far others have read what we said, by room.
+        self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
+        # Rooms in which something is new that others may not have.
+        self._to_tell: set[bytes] = set()
+        self._to_hand_on: set[bytes] = set()
+        self._telling: IDelayedCall | None = None
+        self._handing_on: IDelayedCall | None = None
 
     def close(self) -> None:
         """
@@ -137,27 +203,44 @@ class Exchange:
         """
         for posted in self._receipts.stop():
             self._answer(posted, False)
+        for timer in (self._telling, self._handing_on):
+            if timer is not None:
+                timer.cancel()
+        self._telling = self._handing_on = None
 
     # Saying.
 
-    def post(self, key: DeviceKey, text: str) -> Posted:
+    def post(self, room: bytes, text: str) -> Posted:
         """
-        Say something to a contact: write it into our journal, and send it where there is a session.
+        Say something: write it into our journal, and send it to those who are there.
 
         What is said while something else is being written goes with the next run: one signature and
         one commit for all of it.
 
         Args:
-            key: To whom.
+            room: Where.
             text: What.
 
         Returns:
             The text on its way.
         """
-        room = direct_room(self._identity.key, key)
         # What no UTF-8 can hold has no written form either.
         sayable = text.encode("utf-8", "replace").decode()
-        posted = Posted(room, key, cut_text(sayable, LARGEST_BODY, _size))
+        pieces = cut_text(sayable, LARGEST_BODY, _size)
+        return self.post_entries(room, [(TEXT, piece) for piece in pieces])
+
+    def post_entries(self, room: bytes, said: Sequence[tuple[str, str]]) -> Posted:
+        """
+        Say something of any kind.
+
+        Args:
+            room: Where.
+            said: Kinds and bodies.
+
+        Returns:
+            What is on its way.
+        """
+        posted = Posted(room, said)
         self._unsaid.setdefault(room, deque()).append(posted)
         if room not in self._writing:
             self._write(room)
@@ -165,27 +248,56 @@ class Exchange:
 
     def receipt_of(self, posted: Posted) -> Deferred[bool]:
         """
-        Wait until the other side has a text.
+        Wait until those who are there have something.
 
         Args:
-            posted: One that has been stored.
+            posted: What, which has been stored.
 
         Returns:
-            Fires with whether it does, within a few seconds. Never fails.
+            Fires with whether they do, within a few seconds. Never fails.
         """
         if not posted.received.called:
-            self._receipts.restart(posted)
+            if posted.waits_for:
+                self._receipts.restart(posted)
+            else:
+                self._answer(posted, False)
         return posted.received
 
     def wait_no_longer(self, posted: Posted) -> None:
         """
-        Nobody waits for a text to be received: when it is, that is told as an event.
+        Nobody waits for something to be received: when it is, that is told as an event.
 
         Args:
-            posted: One that has been stored.
+            posted: What, which has been stored.
         """
         if not posted.received.called:
             self._answer(posted, False)
+
+    def holders(self, room: bytes, seq: int) -> tuple[int, int]:
+        """
+        How many have something of ours.
+
+        Args:
+            room: Where we said it.
+            seq: Its number.
+
+        Returns:
+            How many of the others in the room hold it, and how many there are.
+        """
+        others = self._rooms.others(room)
+        held = sum(1 for key in others if self._journal.receipt(room, key) >= seq)
+        return held, len(others)
+
+    def is_read(self, room: bytes, seq: int) -> bool:
+        """
+        Whether all others in a room have let us know that they read something of ours.
+
+        Args:
+            room: Where we said it.
+            seq: Its number.
+        """
+        others = self._rooms.others(room)
+        return bool(others) and all(self._read_by.get((room, key), 0) >= seq for key in others)
 
     async def texts_that_wait(self, key: DeviceKey) -> list[str]:
         """
@@ -200,13 +312,64 @@ class Exchange:
         Raises:
             StoreError: They cannot be read.
         """
-        room = direct_room(self._identity.key, key)
-        after = self._journal.receipt(room, key)
-        texts: list[str] = []
-        while more := await self._journal.read(room, self._identity.key, after, MOST_READ):
-            texts += [entry.said.body for entry in more if entry.said.kind == TEXT]
+        room = self._rooms.direct(key)
+        entries = await self._read_all(room, self._journal.receipt(room, key))
+        return [entry.said.body for entry in entries if entry.said.kind == TEXT]
+
+    async def _read_all(self, room: bytes, after: int) -> list[Entry]:
+        entries: list[Entry] = []
+        while more := await self._journal.read(room, self._our_key, after, MOST_READ):
+            entries += more
             after = more[-1].seq
-        return texts
+        return entries
+
+    async def recall(self, room: bytes) -> str:
+        """
+        Take back our last text in a room that nobody can have seen.
+
+        Args:
+            room: Which.
+
+        Returns:
+            The text.
+
+        Raises:
+            ChatError: There is none.
+            StoreError: It cannot be written.
+        """
+        if room in self._writing or self._unsaid.get(room):
+            raise ChatError("Something is being written there just now: try again.")
+        offered = self._journal.offered(room)
+        entries = await self._read_all(room, offered)
+        last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
+        if last is None or self._journal.offered(room) != offered or room in self._writing:
+            raise ChatError("There is nothing to take back: all of it may have been seen already.")
+        said = [entry.said for entry in entries if entry is not last]
+        anew = self._signed(room, offered, entries[0].prev, said)
+        self._writing.add(room)
+        try:
+            await self._journal.replace(room, offered, anew)
+        finally:
+            self._writing.discard(room)
+            self._write(room)
+        unreceived = self._unreceived.get(room, deque())
+        for posted in list(unreceived):
+            if posted.seq == last.seq:
+                unreceived.remove(posted)
+            elif posted.seq > last.seq:
+                posted.seq -= 1
+        return last.said.body
+
+    def _signed(self, room: bytes, seq: int, prev: bytes, said: Sequence[Said]) -> list[Entry]:
+        entries: list[Entry] = []
+        rest = list(said)
+        while rest:
+            count = how_many_fit(rest)
+            _, more = sign_run(self._identity, room, seq + 1, prev, tuple(rest[:count]))
+            entries += more
+            seq, prev = more[-1].seq, more[-1].hash
+            rest = rest[count:]
+        return entries
 
     def _write(self, room: bytes) -> None:
         waiting = self._unsaid.get(room)
@@ -217,75 +380,92 @@ class Exchange:
         said: list[Said] = []
         going: list[Posted] = []
         budget = MOST_READ
+        seq, prev = self._journal.heads(room).get(self._our_key, (0, NOTHING))
         while waiting and budget > 0:
             posted = waiting.popleft()
             going.append(posted)
-            for text in posted.texts:
+            for kind, body in posted.said:
                 last = next_time(self._clock.seconds(), last)
-                said.append(Said(last, TEXT, text))
+                said.append(Said(last, kind, body))
                 budget -= size_of(said[-1])
+            posted.seq = seq + len(said)
+        entries = self._signed(room, seq, prev, said)
         self._writing.add(room)
-        key = self._identity.key
-        seq, prev = self._journal.heads(room).get(key, (0, NOTHING))
-        entries: list[Entry] = []
-        rest = said
-        while rest:
-            count = how_many_fit(rest)
-            _, more = sign_run(self._identity, room, seq + 1, prev, tuple(rest[:count]))
-            entries += more
-            seq, prev = more[-1].seq, more[-1].hash
-            rest = rest[count:]
-        number = entries[0].seq
-        for posted in going:
-            number += len(posted.texts)
-            posted.seq = number - 1
+        there = self._sharing(room)
+        writing: list[Deferred[None]] = [self._journal.append(entries)]
+        if there:
+            # Before anybody can see it, as is said in `IJournal.offer`.
+            writing.insert(0, self._journal.offer(room, entries[-1].seq))
+        done = gatherResults(writing, consumeErrors=True)
 
-        def stored(_: None) -> None:
+        def stored(_: object) -> None:
             self._writing.discard(room)
-            unreceived = self._unreceived.setdefault(room, deque())
-            unreceived.extend(going)
-            link = self._sessions.find(going[0].key)
-            if link is not None:
+            partners = [(link, one) for link, one in self._sharing(room) if link in there_links]
+            for posted in going:
+                posted.waits_for = {partner.key for _, partner in partners}
+            self._unreceived.setdefault(room, deque()).extend(going)
+            changed = self._rooms.stored(room, entries)
+            for link, _ in partners:
                 self._push(link, entries)
+            if changed:
+                self.rooms_changed()
             self._write(room)
             for posted in going:
                 posted.stored.callback(None)
 
         def failed(failure: Failure) -> None:
             self._writing.discard(room)
+            # What failed is inside: see `gatherResults`.
+            reason = cast(FirstError, failure.value).subFailure
             for posted in going:
-                error = NotSent(f"Not kept, and so not sent: {failure.getErrorMessage()}")
+                error = NotSent(f"Not kept, and so not sent: {reason.getErrorMessage()}")
                 posted.stored.errback(error)
-            failure.trap(StoreError)
+            reason.trap(StoreError)
             self._write(room)
 
-        self._journal.append(entries).addCallbacks(stored, failed).addErrback(self._log_failure)
+        there_links = {link for link, _ in there}
+        done.addCallbacks(stored, failed).addErrback(self._log_failure)
+
+    def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
+        return [
+            (link, partner)
+            for link, partner in self._partners.items()
+            if room in partner.rooms and room in self._rooms.shared_with(partner.key)
+        ]
 
     def _push(self, link: PeerProtocol, entries: list[Entry]) -> None:
         # Fresh from the pen: no need to read it back from the disk.
-        outbox = self._outboxes.get(link)
-        if outbox is None or link.session is None:
-            return
-        if not link.session.lets_us_in:
-            self.knock(link, entries[0].said.body)
-            return
+        partner = self._partners[link]
         chain = (entries[0].room, entries[0].author)
-        after = outbox.next_after(chain, entries[-1].seq)
+        after = partner.outbox.next_after(chain, entries[-1].seq)
         if after != entries[0].seq - 1 or link.is_choked or (link, chain) in self._reading:
-            self._pump(link)
+            self.pump(link)
             return
         while entries:
-            entries = self._send(link, outbox, chain, entries)
+            entries = self._send(link, partner, run_from(entries), entries)
 
     def _send(
-        self, link: PeerProtocol, outbox: Outbox, chain: Chain, entries: list[Entry]
+        self, link: PeerProtocol, partner: _Partner, run: Run, entries: list[Entry]
     ) -> list[Entry]:
-        run = run_from(entries)
-        frame = frame_of_run(run)
-        link.say(frame)
+        link.say(frame_of_run(run))
         size = sum(map(size_of, run.said))
-        outbox.went(chain, run.seq + len(run.said) - 1, size)
+        partner.outbox.went((run.room, run.author), run.seq + len(run.said) - 1, size)
         return entries[len(run.said) :]
+
+    # Being let in.
+
+    def lets_us_in(self, link: PeerProtocol) -> bool:
+        """
+        Whether a peer has let us in for a conversation of two.
+
+        Args:
+            link: The connection.
+        """
+        partner = self._partners.get(link)
+        hello = link.session.their_hello if link.session else None
+        if partner is None or hello is None:
+            return False
+        return hello.knows or self._rooms.direct(partner.key) in partner.rooms
 
     def knock(self, link: PeerProtocol, text: str) -> None:
         """
@@ -295,57 +475,11 @@ class Exchange:
             link: The connection.
             text: The text; of a long one the beginning goes.
         """
-        if link.session is not None and not link.session.have_knocked:
+        is_stranger = not self.lets_us_in(link)
+        if is_stranger and link.session is not None and not link.session.have_knocked:
             link.say(Knock(text=text[:LONGEST_KNOCK]))
 
-    def knock_if_stranger(self, link: PeerProtocol) -> None:
-        """
-        Ask a peer to be let in, if it does not know us.
-
-        Args:
-            link: The connection.
-        """
-        if link.session is not None and not link.session.lets_us_in:
-            self.knock(link, "")
-
-    def _pump(self, link: PeerProtocol) -> None:
-        session = link.session
-        outbox = self._outboxes.get(link)
-        if session is None or outbox is None or link.is_choked:
-            return
-        if not (session.lets_us_in and session.lets_them_in):
-            return
-        room = direct_room(session.our_key, session.their_key)
-        for author, (head, _) in self._journal.stored_heads(room).items():
-            chain = (room, author)
-            if (link, chain) in self._reading:
-                continue
-            after = outbox.next_after(chain, head)
-            if after is None:
-                continue
-            self._reading.add((link, chain))
-            self._journal.read(room, author, after, MOST_READ).addCallbacks(
-                self._has_read,
-                self._cannot_read,
-                callbackArgs=(link, outbox, chain),
-                errbackArgs=(link, chain),
-            ).addErrback(self._log_failure)
-
-    def _has_read(
-        self, entries: list[Entry], link: PeerProtocol, outbox: Outbox, chain: Chain
-    ) -> None:
-        self._reading.discard((link, chain))
-        if self._outboxes.get(link) is not outbox or not entries:
-            return
-        self._send(link, outbox, chain, entries)
-        self._pump(link)
-
-    def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
-        self._reading.discard((link, chain))
-        failure.trap(StoreError)
-        self._store_failed(link, failure.getErrorMessage())
-
-    # Hearing.
+    # What goes on in the sessions.
 
     def session_opened(self, link: PeerProtocol) -> None:
         """
@@ -354,7 +488,8 @@ class Exchange:
         Args:
             link: The connection.
         """
-        self._outboxes[link] = Outbox()
+        if link.session is not None:
+            self._partners[link] = _Partner(link.session.their_key)
 
     def let_in(self, link: PeerProtocol) -> None:
         """
@@ -363,19 +498,35 @@ class Exchange:
         Args:
             link: The connection.
         """
-        session = link.session
-        if session is None or not session.lets_them_in:
+        partner = self._partners.get(link)
+        if partner is None:
             return
-        room = direct_room(session.our_key, session.their_key)
-        self._acknowledge(link, room)
-        if session.lets_us_in:
+        self._tell(link, self._rooms.shared_with(partner.key))
+        if self.lets_us_in(link) or self._contacts.find(partner.key) is None:
             return
-        after = self._journal.receipt(room, session.their_key)
-        if self._journal.stored_heads(room).get(session.our_key, (0, NOTHING))[0] > after:
-            self._journal.read(room, session.our_key, after, 1).addCallbacks(
+        room = self._rooms.direct(partner.key)
+        after = self._journal.receipt(room, partner.key)
+        if self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))[0] > after:
+            self._journal.read(room, self._our_key, after, 1).addCallbacks(
                 lambda entries: self.knock(link, entries[0].said.body if entries else ""),
-                lambda failure: self._store_failed(link, failure.getErrorMessage()),
+                lambda failure: self._store_failed(link, failure),
             ).addErrback(self._log_failure)
+
+    def rooms_changed(self) -> None:
+        """
+        Somebody shares a room with us who did not: tell everybody of what they were not told.
+        """
+        for link, partner in list(self._partners.items()):
+            shared = self._rooms.shared_with(partner.key)
+            told = {room for room, _ in partner.told}
+            fresh = [room for room in shared if room not in told]
+            again = [chain for chain in partner.dropped if self._rooms.counts(*chain, 1)]
+            if fresh:
+                self._tell(link, fresh)
+            if again:
+                partner.dropped.difference_update(again)
+                self._tell_again(link, partner, again)
+            self.pump(link)
 
     def session_lost(self, link: PeerProtocol) -> None:
         """
@@ -384,8 +535,14 @@ class Exchange:
         Args:
             link: The connection.
         """
-        self._outboxes.pop(link, None)
-        self._is_behind.discard(link)
+        partner = self._partners.pop(link, None)
+        if partner is None:
+            return
+        for room in partner.catching_up:
+            self._caught_up(partner, room)
+        for unreceived in self._unreceived.values():
+            for posted in list(unreceived):
+                posted.waits_for.discard(partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -394,10 +551,176 @@ class Exchange:
         Args:
             link: The connection.
         """
-        if link in self._is_behind and link.session is not None:
-            self._is_behind.discard(link)
-            self._acknowledge(link, direct_room(link.session.our_key, link.session.their_key))
-        self._pump(link)
+        partner = self._partners.get(link)
+        if partner is not None and partner.is_behind:
+            partner.is_behind = False
+            self._tell(link, self._rooms.shared_with(partner.key))
+        self.pump(link)
+
+    # Telling what we hold.
+
+    def _tell(self, link: PeerProtocol, rooms: Iterable[bytes]) -> None:
+        partner = self._partners.get(link)
+        if partner is None or link.session is None or not link.session.lets_them_in:
+            return
+        if link.is_choked:
+            # Said once it reads again; what is said then is the latest.
+            partner.is_behind = True
+            return
+        held: dict[str, dict[str, tuple[int, str]]] = {}
+        count = 0
+        for room in rooms:
+            is_first = all(told != room for told, _ in partner.told)
+            if is_first and (card := self._rooms.card(room)) and link.session.lets_us_in:
+                link.say(card)
+            news = self._news(partner, room)
+            if not (news or is_first):
+                continue
+            held[room.hex()] = news
+            count += len(news) + 1
+            partner.told.setdefault((room, self._our_key), 0)
+            if count > MOST_TOLD:
+                link.say(Have(rooms=held))
+                held, count = {}, 0
+        if held:
+            link.say(Have(rooms=held, read=self._read_marks(partner)))
+
+    def _news(self, partner: _Partner, room: bytes) -> dict[str, tuple[int, str]]:
+        news: dict[str, tuple[int, str]] = {}
+        for author, (seq, last) in self._journal.stored_heads(room).items():
+            if seq > partner.told.get((room, author), 0):
+                partner.told[room, author] = seq
+                news[str(author)] = (seq, last.hex())
+        return news
+
+    def _tell_again(self, link: PeerProtocol, partner: _Partner, chains: Sequence[Chain]) -> None:
+        held: dict[str, dict[str, tuple[int, str]]] = {}
+        for room, author in chains[:MOST_TOLD]:
+            seq, last = self._journal.stored_heads(room).get(author, (0, NOTHING))
+            held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
+        link.say(Have(rooms=held, again=True))
+
+    def looked_at(self, rooms: Iterable[bytes]) -> None:
+        """
+        The person has read all there is in some rooms: tell those who are there.
+
+        Args:
+            rooms: Conversations of two; of others nobody is told.
+        """
+        if not self._tells_reading:
+            return
+        wanted = set(rooms)
+        for link, partner in self._partners.items():
+            room = self._rooms.direct(partner.key)
+            if room in wanted and room in partner.rooms and not link.is_choked:
+                marks = self._read_marks(partner)
+                if marks:
+                    link.say(Have(rooms={}, read=marks))
+
+    def _read_marks(self, partner: _Partner) -> dict[str, dict[str, int]]:
+        room = self._rooms.direct(partner.key)
+        head, _ = self._journal.stored_heads(room).get(partner.key, (0, NOTHING))
+        if not (self._tells_reading and head) or self._journal.unread(room):
+            return {}
+        return {room.hex(): {str(partner.key): head}}
+
+    def _soon(self, room: bytes) -> None:
+        # With two in a room there is nobody else to tell.
+        if len(self._rooms.others(room)) < 2:
+            return
+        self._to_tell.add(room)
+        self._to_hand_on.add(room)
+        if self._telling is None:
+            self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
+        if self._handing_on is None:
+            self._handing_on = self._clock.callLater(HAND_ON_AFTER, self._hand_on)
+
+    def _tell_others(self) -> None:
+        self._telling = None
+        rooms, self._to_tell = self._to_tell, set()
+        for link, partner in list(self._partners.items()):
+            shared = self._rooms.shared_with(partner.key)
+            self._tell(link, [room for room in shared if room in rooms])
+
+    def _hand_on(self) -> None:
+        self._handing_on = None
+        rooms, self._to_hand_on = self._to_hand_on, set()
+        for link, partner in list(self._partners.items()):
+            if rooms & partner.rooms:
+                self.pump(link)
+
+    # Sending what the other side lacks.
+
+    def pump(self, link: PeerProtocol) -> None:
+        """
+        Send what a peer is known to lack.
+
+        Args:
+            link: The connection.
+        """
+        partner = self._partners.get(link)
+        session = link.session
+        if partner is None or session is None or link.is_choked:
+            return
+        if not (session.lets_us_in and session.lets_them_in):
+            return
+        for room in self._rooms.shared_with(partner.key):
+            if room in partner.rooms:
+                self._pump_room(link, partner, room)
+
+    def _pump_room(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
+        heads = self._journal.stored_heads(room)
+        for author, last in self._rooms.authors(room):
+            head, _ = heads.get(author, (0, NOTHING))
+            if last is not None:
+                head = min(head, last)
+            chain = (room, author)
+            if (link, chain) in self._reading:
+                continue
+            if author not in (self._our_key, partner.key) and room in self._to_hand_on:
+                # It may have it from its author by then.
+                continue
+            after = partner.outbox.next_after(chain, head)
+            if after is None:
+                continue
+            self._reading.add((link, chain))
+            Deferred.fromCoroutine(self._read_to_send(chain, after, head)).addCallbacks(
+                self._has_read,
+                self._cannot_read,
+                callbackArgs=(link, partner, chain, last),
+                errbackArgs=(link, chain),
+            ).addErrback(self._log_failure)
+
+    async def _read_to_send(self, chain: Chain, after: int, head: int) -> list[Entry]:
+        room, author = chain
+        if author == self._our_key and self._journal.offered(room) < head:
+            await self._journal.offer(room, head)
+        return await self._journal.read(room, author, after, MOST_READ)
+
+    def _has_read(
+        self,
+        entries: list[Entry],
+        link: PeerProtocol,
+        partner: _Partner,
+        chain: Chain,
+        last: int | None,
+    ) -> None:
+        self._reading.discard((link, chain))
+        room, _ = chain
+        is_shared = room in self._rooms.shared_with(partner.key)
+        if self._partners.get(link) is not partner or not entries or not is_shared:
+            return
+        run = run_from(entries)
+        end = run.seq + len(run.said) - 1
+        self._send(link, partner, run, entries)
+        if last is None or end < last:
+            self.pump(link)
+
+    def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
+        self._reading.discard((link, chain))
+        self._store_failed(link, failure)
+
+    # Hearing what the other side holds.
 
     def have_received(self, link: PeerProtocol, frame: Have) -> None:
         """
@@ -407,43 +730,125 @@ class Exchange:
             link: The connection.
             frame: What it said.
         """
-        session = link.session
-        outbox = self._outboxes.get(link)
-        if session is None or outbox is None:
+        partner = self._partners.get(link)
+        if partner is None or link.session is None:
             return
-        room = direct_room(session.our_key, session.their_key)
-        # Of rooms that we do not share it can say what it likes.
-        told = frame.rooms.get(room.hex(), {})
-        for author, (head, head_hash) in self._journal.stored_heads(room).items():
-            seq, their_hash = told.get(str(author), (0, ""))
-            if seq == head and their_hash != head_hash.hex():
-                outbox.give_up((room, author))
+        direct = self._rooms.direct(partner.key)
+        contact = self._contacts.find(partner.key)
+        shared = self._rooms.shared_with(partner.key)
+        for room in shared:
+            told = frame.rooms.get(room.hex())
+            if told is None:
+                # Of rooms that we do not share it can say what it likes.
                 continue
-            outbox.told((room, author), min(seq, head))
-            if author == session.our_key:
-                self._acknowledged(room, session.their_key, min(seq, head))
-        self._pump(link)
+            is_let_in = room == direct and room not in partner.rooms and link.session.have_knocked
+            if is_let_in and contact is not None:
+                self._publish(LetIn(contact))
+            if room not in partner.rooms:
+                partner.rooms.add(room)
+                # What we told before it shared the room went past it.
+                partner.told = {one: seq for one, seq in partner.told.items() if one[0] != room}
+                self._tell(link, [room])
+            self._compare(link, partner, room, told, again=frame.again)
+        self._note_reading(partner, frame)
+        self.pump(link)
+
+    def _compare(
+        self,
+        link: PeerProtocol,
+        partner: _Partner,
+        room: bytes,
+        told: dict[str, tuple[int, str]],
+        *,
+        again: bool,
+    ) -> None:
+        heads = self._journal.stored_heads(room)
+        to_come = 0
+        for author, last in self._rooms.authors(room):
+            if str(author) not in told:
+                continue
+            seq, their_hash = told[str(author)]
+            head, our_hash = heads.get(author, (0, NOTHING))
+            chain = (room, author)
+            if seq and seq == head and their_hash != our_hash.hex():
+                partner.outbox.give_up(chain)
+                continue
+            if again:
+                partner.outbox.rewind(chain)
+            partner.outbox.told(chain, min(seq, head))
+            if author == self._our_key:
+                self._acknowledged(room, partner.key, min(seq, head))
+            elif seq > head and (last is None or head < last):
+                to_come += seq - head
+                partner.catching_up.setdefault(room, {})[author] = seq
+        if to_come <= MOST_SHOWN and room not in partner.caught:
+            partner.catching_up.pop(room, None)
+        elif to_come:
+            partner.caught.setdefault(room, 0)
+        self._check_invitation(partner, room, told)
+
+    def _check_invitation(
+        self, partner: _Partner, room: bytes, told: dict[str, tuple[int, str]]
+    ) -> None:
+        # Whoever invited us holds nothing more that we lack, and nobody there has added us.
+        record = self._rooms.find(room)
+        if record is None or record.stay is not Stay.JOINED or self._rooms.is_in(room):
+            return
+        heads = self._journal.stored_heads(room)
+        founder, _ = heads.get(record.founder, (0, NOTHING))
+        their_founder, _ = told.get(str(record.founder), (0, ""))
+        if record.inviter == partner.key and founder and founder >= their_founder:
+            lacks = any(
+                heads.get(author, (0, NOTHING))[0] < told.get(str(author), (0, ""))[0]
+                for author, _ in self._rooms.authors(room)
+            )
+            if not lacks:
+                self._rooms.keep(
+                    self._rooms.with_stay(room, Stay.LEFT), RoomChange.NOT_LET_IN
+                ).addErrback(lambda failure: self._tell_store_failed(failure))
+
+    def _note_reading(self, partner: _Partner, frame: Have) -> None:
+        room = self._rooms.direct(partner.key)
+        seq = frame.read.get(room.hex(), {}).get(str(self._our_key), 0)
+        head, _ = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+        if room in partner.rooms and seq > self._read_by.get((room, partner.key), 0):
+            self._read_by[room, partner.key] = min(seq, head)
+            contact = self._contacts.find(partner.key)
+            if contact is not None:
+                self._publish(TextsRead(contact))
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:
         before = self._journal.receipt(room, key)
         if seq <= before:
             return
         self._journal.keep_receipt(room, key, seq)
-        self._moved(key, 0, seq - before)
+        is_direct = self._rooms.find(room) is None
+        if is_direct:
+            self._moved(key, 0, seq - before)
         waited = seq - before
         unreceived = self._unreceived.get(room, deque())
-        while unreceived and unreceived[0].seq <= seq:
-            posted = unreceived.popleft()
-            if not posted.received.called:
-                waited -= len(posted.texts)
-                self._answer(posted, True)
+        for posted in list(unreceived):
+            if posted.seq > seq:
+                break
+            if posted.seq <= before:
+                continue
+            is_waited_for = not posted.received.called
+            posted.waits_for.discard(key)
+            if is_waited_for:
+                waited -= len(posted.said)
+                if not posted.waits_for:
+                    self._answer(posted, True)
+        while unreceived and unreceived[0].received.called:
+            unreceived.popleft()
         contact = self._contacts.find(key)
-        if waited > 0 and contact is not None:
+        if waited > 0 and contact is not None and is_direct:
             self._publish(TextsDelivered(contact, waited))
 
     def _answer(self, posted: Posted, is_received: bool) -> None:
         self._receipts.cancel(posted)
         posted.received.callback(is_received)
+
+    # Hearing what others say.
 
     def run_received(self, link: PeerProtocol, frame: RunFrame) -> None:
         """
@@ -456,64 +861,107 @@ class Exchange:
         Raises:
             RemoteProtocolError: It may not send these, or they are not what their author signed.
         """
-        session = link.session
-        outbox = self._outboxes.get(link)
-        if session is None or outbox is None:
+        partner = self._partners.get(link)
+        if partner is None:
             return
         run = run_of_frame(frame)
-        room = direct_room(session.our_key, session.their_key)
-        if run.room != room or run.author not in (session.our_key, session.their_key):
+        if run.room not in self._rooms.shared_with(partner.key):
+            if self._rooms.find(run.room) is not None:
+                # Sent before it knew that one of us is no longer there.
+                return
             raise RemoteProtocolError("not-shared", "It sent entries of a room that is not shared.")
-        taken = take_run(check_run(run), self._journal.heads(room))
+        entries = check_run(run)
+        chain = (run.room, run.author)
+        counting = [one for one in entries if self._rooms.counts(run.room, one.author, one.seq)]
+        if len(counting) < len(entries):
+            # By somebody of whom we do not know (yet) that they may, or beyond their end.
+            partner.dropped.add(chain)
+            return
+        taken = take_run(entries, self._journal.heads(run.room))
         if isinstance(taken, Forked):
-            outbox.give_up((room, run.author))
+            partner.outbox.give_up(chain)
             self._forked(link, taken.entry)
         elif not taken:
-            self._acknowledge(link, room)
+            partner.told.pop(chain, None)
+            self._tell(link, [run.room])
         else:
             self._journal.append(taken).addCallbacks(
                 self._has_stored,
-                lambda failure: self._store_failed(link, failure.getErrorMessage()),
-                callbackArgs=(link, taken),
+                lambda failure: self._store_failed(link, failure),
+                callbackArgs=(link, partner, taken),
             ).addErrback(self._log_failure)
 
-    def _has_stored(self, _: None, link: PeerProtocol, entries: tuple[Entry, ...]) -> None:
+    def _has_stored(
+        self, _: None, link: PeerProtocol, partner: _Partner, entries: tuple[Entry, ...]
+    ) -> None:
+        room, author = entries[0].room, entries[0].author
+        partner.outbox.told((room, author), entries[-1].seq)
+        changed = self._rooms.stored(room, entries)
+        self._show(partner, room, entries)
+        if self._partners.get(link) is partner:
+            self._tell(link, [room])
+        self._soon(room)
+        if changed:
+            self.rooms_changed()
+
+    def _show(self, partner: _Partner, room: bytes, entries: tuple[Entry, ...]) -> None:
         author = entries[0].author
+        texts = [entry.said.body for entry in entries if entry.said.kind == TEXT]
+        if author != self._our_key:
+            if room in partner.caught:
+                partner.caught[room] += len(texts)
+            else:
+                now = self._clock.seconds()
+                for text in texts:
+                    self._show_text(room, author, text, now)
+        record = self._rooms.find(room)
+        if record is None and author != self._our_key:
+            self._moved(author, len(texts), 0)
+        to_come = partner.catching_up.get(room, {})
+        if entries[-1].seq >= to_come.get(author, 0):
+            to_come.pop(author, None)
+            if not to_come:
+                self._caught_up(partner, room)
+                partner.catching_up.pop(room, None)
+
+    def _show_text(self, room: bytes, author: DeviceKey, text: str, now: float) -> None:
+        record = self._rooms.find(room)
+        if record is not None:
+            speaker = self._rooms.speaker(room, author)
+            self._publish(RoomTextReceived(record, speaker, text, now))
+            return
         contact = self._contacts.find(author)
         if contact is not None:
-            texts = [entry.said.body for entry in entries if entry.said.kind == TEXT]
-            self._moved(author, len(texts), 0)
-            now = self._clock.seconds()
-            for text in texts:
-                self._publish(TextReceived(contact, text, now))
-        self._acknowledge(link, entries[0].room)
+            self._publish(TextReceived(contact, text, now))
 
-    def _acknowledge(self, link: PeerProtocol, room: bytes) -> None:
-        if link not in self._outboxes:
-            return
-        if link.is_choked:
-            # Said once it reads again; what is said then is the latest.
-            self._is_behind.add(link)
-            return
-        heads = self._journal.stored_heads(room)
-        held = {str(author): (seq, last.hex()) for author, (seq, last) in heads.items()}
-        link.say(Have(rooms={room.hex(): held}))
+    def _caught_up(self, partner: _Partner, room: bytes) -> None:
+        texts = partner.caught.pop(room, 0)
+        place: Contact | RoomRecord | None = self._rooms.find(room) or self._contacts.find(
+            partner.key
+        )
+        if texts and place is not None:
+            self._publish(CaughtUp(place, texts))
 
     def _forked(self, link: PeerProtocol, entry: Entry) -> None:
         def kept(is_news: bool) -> None:
-            contact = self._contacts.find(entry.author)
-            if is_news and contact is not None:
-                self._publish(ForkSeen(contact, entry.seq))
+            speaker = self._rooms.speaker(entry.room, entry.author)
+            if is_news:
+                self._publish(ForkSeen(speaker, entry.seq))
 
         self._journal.keep_fork(entry).addCallbacks(
-            kept, lambda failure: self._store_failed(link, failure.getErrorMessage())
+            kept, lambda failure: self._store_failed(link, failure)
         ).addErrback(self._log_failure)
 
-    def _store_failed(self, link: PeerProtocol, reason: str) -> None:
+    def _tell_store_failed(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        self._publish(StoreFailed(failure.getErrorMessage()))
+
+    def _store_failed(self, link: PeerProtocol, failure: Failure) -> None:
         # What cannot be kept is not acknowledged: the other side keeps it and tries again later.
-        self._publish(StoreFailed(reason))
-        if link in self._outboxes and link.session is not None:
-            self._sessions.rest(link.session.their_key)
+        self._tell_store_failed(failure)
+        partner = self._partners.get(link)
+        if partner is not None:
+            self._sessions.rest(partner.key)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)

@@ -17,6 +17,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
@@ -40,26 +41,41 @@ from twistedchat.core.errors import (
     NotSent,
     NotTrusted,
     RemoteProtocolError,
+    StoreError,
     TooMuchToSend,
 )
 from twistedchat.core.events import (
     ConnectReceived,
     Event,
     ExitReceived,
-    LetIn,
     NearbyChanged,
     PlainTextReceived,
     Progress,
+    RoomChange,
     Sent,
     SessionOpened,
+    Speaker,
+    StoreFailed,
     TextsStranded,
     UnknownTextReceived,
 )
-from twistedchat.core.frames import Frame, Have, Knock, Met, RunFrame, Seek
+from twistedchat.core.frames import Card, Frame, Have, Knock, Met, RunFrame, Seek
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby, Record
-from twistedchat.core.roster import PeerList, Recipient
+from twistedchat.core.rooms import (
+    LONGEST_NAME,
+    MOST_MEMBERS,
+    NONCE_LENGTH,
+    adding,
+    founding,
+    leaving,
+    removing,
+    room_of,
+)
+from twistedchat.core.roster import PeerList, Recipient, RoomId
+from twistedchat.core.safetext import safe_text
 from twistedchat.core.trust import (
     MOST_ADDRESSES,
     Caller,
@@ -78,6 +94,7 @@ from twistedchat.peers.protocol import PeerFactory, PeerProtocol
 from twistedchat.peers.registry import PeerRegistry
 from twistedchat.peers.sessions import Sessions
 from twistedchat.peers.turns import Turns
+from twistedchat.rooms import Rooms
 from twistedchat.whereabouts import Whereabouts
 
 __all__ = ["LONGEST_GOODBYE", "MOST_LEARNED", "MOST_WAITING", "Node", "Store", "Surroundings"]
@@ -147,6 +164,7 @@ class Node(MultiService):
         port: The port that we listen on, as it stands in our messages.
         dialect: How to speak with a classic peer that was never heard.
         secure_only: Whether to speak with secure peers alone.
+        tells_reading: Whether contacts are told what the person has read.
     """
 
     _log = Logger()
@@ -161,6 +179,7 @@ class Node(MultiService):
         port: int,
         dialect: Dialect = Dialect.HEADER,
         secure_only: bool = False,
+        tells_reading: bool = True,
     ) -> None:
         super().__init__()
         self.team = team
@@ -177,6 +196,7 @@ class Node(MultiService):
         self.registry.setServiceParent(self)
         self._doorman = Doorman(clock, self._heard)
         self._dialler = Dialler(surroundings.reactor, clock, surroundings.ask, self._doorman)
+        self._rooms = Rooms(self.key, store.contacts, store.journal, self.registry.publish)
         self._sessions = Sessions(
             clock,
             store.identity,
@@ -184,6 +204,8 @@ class Node(MultiService):
             self._doorman,
             self._dialler,
             self,
+            self._rooms.is_mate,
+            self._rooms.neighbours,
             lambda: int.from_bytes(surroundings.randomness(4), "big") / 2**32,
             team=team,
             port=port,
@@ -195,10 +217,12 @@ class Node(MultiService):
             store.journal,
             self._sessions,
             store.contacts,
+            self._rooms,
             self.registry.publish,
             lambda key, received, sent: self._acquaintances.refresh(
                 key, received=received, sent=sent
             ),
+            tells_reading=tells_reading,
         )
         self._acquaintances = Acquaintances(
             clock,
@@ -360,6 +384,7 @@ class Node(MultiService):
 
     def _let_in(self, link: PeerProtocol) -> None:
         self._exchange.let_in(link)
+        self._exchange.pump(link)
         self._whereabouts.seek(link)
 
     def frame_received(self, link: PeerProtocol, frame: Frame) -> None:
@@ -371,6 +396,8 @@ class Node(MultiService):
                 self._acquaintances.knocked(link, text)
             case Have():
                 self._have_received(link, frame)
+            case Card():
+                self._invited(link, frame)
             case RunFrame():
                 try:
                     self._exchange.run_received(link, frame)
@@ -384,13 +411,8 @@ class Node(MultiService):
                 pass
 
     def _have_received(self, link: PeerProtocol, frame: Have) -> None:
-        session = link.session
-        contact = self._contacts.find(session.their_key) if session else None
-        if session is not None and session.is_first_have and contact is not None:
-            if session.have_knocked:
-                self.registry.publish(LetIn(contact))
-            self._whereabouts.seek(link)
         self._exchange.have_received(link, frame)
+        self._whereabouts.seek(link)
 
     def session_lost(self, link: PeerProtocol, code: str | None) -> None:
         """
@@ -426,6 +448,238 @@ class Node(MultiService):
         """
         self._whereabouts.seek_everywhere()
 
+    # Rooms.
+
+    def rooms(self) -> list[RoomRecord]:
+        """
+        The rooms that we are in or are invited to: see `INode`.
+        """
+        return self._rooms.all()
+
+    def members(self, room: RoomId) -> list[Speaker]:
+        """
+        Who is in a room: see `INode`.
+        """
+        return self._rooms.members(room.raw)
+
+    def make_room(self, name: str) -> Deferred[RoomRecord]:
+        """
+        Found a room: see `INode`.
+        """
+
+        async def made() -> RoomRecord:
+            self._rooms.check_room_for_more()
+            checked = name.strip()
+            if not 1 <= len(checked) <= LONGEST_NAME or safe_text(checked) != checked:
+                raise ChatError(
+                    f"A room has a name of 1 to {LONGEST_NAME} visible characters: "
+                    f"{safe_text(checked[:LONGEST_NAME])!r} is none."
+                )
+            nonce = self._surroundings.randomness(NONCE_LENGTH)
+            room = room_of(self.key, nonce)
+            record = RoomRecord(room, Stay.JOINED, checked, self.key, self.key)
+            await self._rooms.keep(record, RoomChange.JOINED)
+            await self._say_in_room(room, founding(checked, nonce))
+            return record
+
+        return Deferred.fromCoroutine(made())
+
+    def add_to(self, room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Add a contact to a room: see `INode`.
+        """
+
+        async def added() -> None:
+            record = self._rooms.get(room.raw)
+            contact = self._contacts.find(key)
+            if contact is None or contact.is_blocked:
+                raise ChatError("Only a contact can be added: let them in with t first.")
+            if key in self._rooms.others(room.raw):
+                raise ChatError(
+                    f"{safe_text(contact.name)} is in {safe_text(record.name)} already."
+                )
+            if len(self._rooms.authors(room.raw)) >= MOST_MEMBERS:
+                raise ChatError(f"A room has at most {MOST_MEMBERS} members, gone ones included.")
+            await self._say_in_room(room.raw, adding(key, contact.name))
+
+        return Deferred.fromCoroutine(added())
+
+    def remove_from(self, room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Remove somebody from a room: see `INode`.
+        """
+
+        async def removed() -> None:
+            record = self._rooms.get(room.raw)
+            if record.founder != self.key:
+                raise ChatError(f"Only who founded {safe_text(record.name)} can remove somebody.")
+            if key not in self._rooms.others(room.raw):
+                raise ChatError(f"They are not in {safe_text(record.name)}.")
+            last, _ = self._journal.stored_heads(room.raw).get(key, (0, b""))
+            await self._say_in_room(room.raw, removing(key, last))
+
+        return Deferred.fromCoroutine(removed())
+
+    def join(self, room: RoomId) -> Deferred[None]:
+        """
+        Come into a room: see `INode`.
+        """
+
+        async def joined() -> None:
+            self._rooms.check_room_for_more()
+            record = self._rooms.with_stay(room.raw, Stay.JOINED)
+            # That we are in it has to be seen from its entries.
+            await self._rooms.keep(record, None)
+            self._rooms_changed()
+
+        return Deferred.fromCoroutine(joined())
+
+    def leave_room(self, room: RoomId) -> Deferred[None]:
+        """
+        Leave a room, or decline to come: see `INode`.
+        """
+
+        async def left() -> None:
+            record = self._rooms.with_stay(room.raw, Stay.LEFT)
+            if self._rooms.is_in(room.raw):
+                await self._say_in_room(room.raw, leaving())
+            await self._rooms.keep(record, RoomChange.LEFT)
+
+        return Deferred.fromCoroutine(left())
+
+    async def _say_in_room(self, room: bytes, said: tuple[str, str]) -> None:
+        posted = self._exchange.post_entries(room, [said])
+        await posted.stored
+        self._exchange.wait_no_longer(posted)
+        self._rooms_changed()
+
+    def _rooms_changed(self) -> None:
+        self._sessions.rooms_changed()
+        self._exchange.rooms_changed()
+
+    def _invited(self, link: PeerProtocol, card: Card) -> None:
+        session = link.session
+        # Those whom the person knows may invite; others wait until somebody does.
+        if session is not None and self._contacts.find(session.their_key) is not None:
+            self._rooms.invited(card, session.their_key).addErrback(
+                lambda failure: self._store_failed(failure)
+            )
+
+    def _store_failed(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        self.registry.publish(StoreFailed(failure.getErrorMessage()))
+
+    # History.
+
+    def place_of(self, recipient: Recipient) -> Place:
+        """
+        Where what is said between somebody and us is kept: see `INode`.
+        """
+        match recipient:
+            case DeviceKey():
+                return self._rooms.direct(recipient)
+            case RoomId(room):
+                return room
+            case Address():
+                return recipient
+
+    def recipient_of(self, line: LineOfHistory) -> Recipient:
+        """
+        To whom one would answer a line: see `INode`.
+        """
+        if isinstance(line.place, Address):
+            return line.place
+        if self._rooms.find(line.place) is not None:
+            return RoomId(line.place)
+        return self._rooms.mate_of(line.place) or RoomId(line.place)
+
+    def speaker_of(self, line: LineOfHistory) -> str:
+        """
+        What to call the author of a line: see `INode`.
+        """
+        if line.is_ours:
+            return self.team
+        if line.author is None or isinstance(line.place, Address):
+            return line.name or ""
+        return self._rooms.speaker(line.place, line.author).name
+
+    def progress_of(self, line: LineOfHistory) -> Progress | None:
+        """
+        How far a line of ours has come: see `INode`.
+        """
+        if not line.is_ours:
+            return None
+        if isinstance(line.place, Address):
+            return Progress.TAKEN
+        held, others = self._exchange.holders(line.place, line.seq)
+        if not held:
+            return Progress.WAITING
+        if held < others:
+            return Progress.CARRIED
+        is_read = self._exchange.is_read(line.place, line.seq)
+        return Progress.READ if is_read else Progress.DELIVERED
+
+    def unread(self, place: Place) -> int:
+        """
+        How many texts came to a place since the person last looked there: see `INode`.
+        """
+        return self._journal.unread(place)
+
+    def looked_at(self, places: Iterable[Place]) -> None:
+        """
+        The person has seen all that came to these places: see `INode`.
+        """
+        seen = [place for place in places if self._journal.unread(place)]
+        for place in seen:
+            self._journal.looked_at(place)
+        self._exchange.looked_at([place for place in seen if isinstance(place, bytes)])
+
+    def history(
+        self, place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: see `INode`.
+        """
+        return self._journal.history(place, since, before, most).addCallback(self._counting)
+
+    def search(
+        self, words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts: see `INode`.
+        """
+        return self._journal.search(words, place, before, most).addCallback(self._counting)
+
+    def around(self, line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line: see `INode`.
+        """
+        return self._journal.around(line, most).addCallback(self._counting)
+
+    def _counting(self, lines: list[LineOfHistory]) -> list[LineOfHistory]:
+        # What somebody wrote after they had been removed is kept, and is no part of the room.
+        return [
+            line
+            for line in lines
+            if line.author is None
+            or isinstance(line.place, Address)
+            or self._rooms.find(line.place) is None
+            or self._rooms.counts(line.place, line.author, line.seq)
+        ]
+
+    def recall(self, recipient: Recipient) -> Deferred[str]:
+        """
+        Take back the last text to somebody: see `INode`.
+        """
+
+        async def recalled() -> str:
+            place = self.place_of(recipient)
+            if isinstance(place, Address):
+                raise ChatError("What was said in plain is out: it cannot be taken back.")
+            return await self._exchange.recall(place)
+
+        return Deferred.fromCoroutine(recalled())
+
     # Sending.
 
     def send_text(self, recipient: Recipient, text: str) -> Deferred[Sent]:
@@ -434,6 +688,8 @@ class Node(MultiService):
         """
         if isinstance(recipient, DeviceKey):
             return self._follow(self._send_secure(recipient, text), text)
+        if isinstance(recipient, RoomId):
+            return self._follow(self._send_to_room(recipient.raw, text), text)
         return self._follow(
             self._send_in_turn(
                 recipient,
@@ -449,6 +705,8 @@ class Node(MultiService):
         """
         if isinstance(recipient, DeviceKey):
             return self._follow(self._connect_secure(recipient))
+        if isinstance(recipient, RoomId):
+            raise TypeError("a room is joined, and not connected to")
         return self._follow(
             self._send_in_turn(
                 recipient,
@@ -508,19 +766,33 @@ class Node(MultiService):
                 return await self._connect_secure(key)
             case Kind.MESSAGE:
                 pass
-        posted = self._exchange.post(key, text)
+        posted = self._exchange.post(self._rooms.direct(key), text)
         await posted.stored
         link = self._sessions.find(key) or await self._sessions.reach(key)
         progress = Progress.WAITING
-        if link is not None and link.session is not None and not link.session.lets_us_in:
-            self._exchange.knock(link, posted.texts[0])
+        if link is not None and not self._exchange.lets_us_in(link):
+            self._exchange.knock(link, text)
             progress = Progress.AT_THE_DOOR
         if link is None or progress is Progress.AT_THE_DOOR:
             self._exchange.wait_no_longer(posted)
         elif await self._exchange.receipt_of(posted):
             progress = Progress.DELIVERED
         contact = self._contacts.find(key) or contact
-        return Sent(key, Kind.MESSAGE, len(posted.texts), progress, contact.name)
+        return Sent(key, Kind.MESSAGE, len(posted.said), progress, contact.name)
+
+    async def _send_to_room(self, room: bytes, text: str) -> Sent:
+        try:
+            record = self._rooms.get(room)
+        except ChatError as error:
+            raise NotSent(f"Not sent: {error}") from error
+        posted = self._exchange.post(room, text)
+        await posted.stored
+        await self._exchange.receipt_of(posted)
+        held, others = self._exchange.holders(room, posted.seq)
+        progress = Progress.WAITING
+        if held:
+            progress = Progress.DELIVERED if held == others else Progress.CARRIED
+        return Sent(RoomId(room), Kind.MESSAGE, len(posted.said), progress, record.name)
 
     async def _connect_secure(self, key: DeviceKey) -> Sent:
         contact = self._contacts.find(key)
@@ -531,7 +803,7 @@ class Node(MultiService):
                 f"Not reached: {key.short} answers at none of its addresses"
                 f"{f' ({where})' if where else ''}. It is connected as soon as it is back."
             )
-        self._exchange.knock_if_stranger(link)
+        self._exchange.knock(link, "")
         return Sent(key, Kind.CONNECT, 1, Progress.TAKEN, contact.name)
 
     async def _send_in_turn(
@@ -641,6 +913,10 @@ class Node(MultiService):
                 self._unlearn(typed, recipient)
                 error.unsent = "".join(left.text for left in pieces[number:])
                 raise
+            if message.kind is Kind.MESSAGE:
+                self._journal.keep_plain(
+                    taken_by, None, piece.text, is_ours=True, time=self._clock.seconds()
+                )
             if message.kind is Kind.EXIT:
                 self._unlearn(typed, taken_by)
                 self.registry.remove(taken_by)
@@ -686,6 +962,7 @@ class Node(MultiService):
                 peer = self.registry.heard(
                     sender, message.name, message.dialect, now, connects=False
                 )
+                self._journal.keep_plain(sender, peer.name, message.text, is_ours=False, time=now)
                 self.registry.publish(
                     PlainTextReceived(sender, peer.name, message.dialect, message.text, now)
                 )

@@ -52,12 +52,14 @@ from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
-from twistedchat.core.entries import NOTHING, Entry
+from twistedchat.core.entries import NOTHING, TEXT, Entry
 from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import Event, Progress, Sent
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby
+from twistedchat.core.rooms import MEMBERSHIP
 from twistedchat.core.roster import PeerList, Recipient, Roster
 from twistedchat.core.trust import Caller, Contacts, Decision
 from twistedchat.core.wording import Line
@@ -1045,13 +1047,21 @@ class MemoryJournal:
     """
     A journal that keeps everything in memory, and at once.
 
+    Args:
+        owner: Whose journal it is.
+
     Attributes:
         entries: All there is, in the order in which it came.
         forks: The proofs that authors have lied.
         error: What every call fails with that would write or read; ``None`` for none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: DeviceKey) -> None:
+        self._owner = owner
+        self._rooms: dict[bytes, RoomRecord] = {}
+        self._lines: list[LineOfHistory] = []
+        self._marks: dict[Place, int] = {}
+        self._offers: dict[bytes, int] = {}
         self.entries: list[Entry] = []
         self.forks: list[Entry] = []
         self.error: StoreError | None = None
@@ -1091,6 +1101,19 @@ class MemoryJournal:
             heads[entry.author] = (entry.seq, entry.hash)
             self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
             self.entries.append(entry)
+            if entry.said.kind == TEXT:
+                self._lines.append(
+                    LineOfHistory(
+                        len(self._lines) + 1,
+                        entry.room,
+                        entry.author,
+                        None,
+                        entry.author == self._owner,
+                        entry.seq,
+                        entry.said.time / 1_000_000,
+                        entry.said.body,
+                    )
+                )
         return succeed(None)
 
     def read(
@@ -1131,11 +1154,152 @@ class MemoryJournal:
             self.forks.append(entry)
         return succeed(is_news)
 
+    def membership(self) -> list[Entry]:
+        """
+        The entries that tell who is where: see `IJournal`.
+        """
+        return [entry for entry in self.entries if entry.said.kind in MEMBERSHIP]
+
+    def rooms(self) -> list[RoomRecord]:
+        """
+        The rooms that are known: see `IJournal`.
+        """
+        return list(self._rooms.values())
+
+    def keep_room(self, record: RoomRecord) -> Deferred[None]:
+        """
+        Remember a room: see `IJournal`.
+        """
+        if self.error is not None:
+            return fail(self.error)
+        self._rooms[record.room] = record
+        return succeed(None)
+
+    def keep_plain(
+        self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
+    ) -> None:
+        """
+        Keep a classic message: see `IJournal`.
+        """
+        number = len(self._lines) + 1
+        self._lines.append(LineOfHistory(number, address, None, name, is_ours, 0, time, text))
+
+    def history(
+        self, place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: see `IJournal`.
+        """
+        lines = [
+            line
+            for line in sorted(self._lines, key=_in_room if place else _as_it_came)
+            if place in (None, line.place) and line.time >= since
+        ]
+        if before is not None:
+            key = _in_room if place else _as_it_came
+            lines = [line for line in lines if key(line) < key(before)]
+        return succeed(lines[::-1][:most])
+
+    def search(
+        self, words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts: see `IJournal`.
+        """
+        wanted = words.casefold().split()
+        lines = [
+            line
+            for line in reversed(self._lines)
+            if place in (None, line.place)
+            and (before is None or line.number < before.number)
+            and all(
+                any(word.startswith(start) for word in line.text.casefold().split())
+                for start in wanted
+            )
+        ]
+        return succeed(lines[:most] if wanted else [])
+
+    def around(self, line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line: see `IJournal`.
+        """
+        lines = sorted(self._lines, key=_in_room)
+        lines = [one for one in lines if one.place == line.place]
+        index = lines.index(line)
+        return succeed(lines[max(0, index - most) : index + most + 1])
+
+    def unread(self, place: Place) -> int:
+        """
+        How many texts came since the person looked: see `IJournal`.
+        """
+        mark = self._marks.get(place, 0)
+        return sum(
+            1
+            for line in self._lines
+            if line.place == place and not line.is_ours and line.number > mark
+        )
+
+    def looked_at(self, place: Place) -> None:
+        """
+        The person has looked: see `IJournal`.
+        """
+        self._marks[place] = len(self._lines)
+
+    def offered(self, room: bytes) -> int:
+        """
+        How far others may have seen ours: see `IJournal`.
+        """
+        return self._offers.get(room, 0)
+
+    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+        """
+        Others may see ours from now on: see `IJournal`.
+        """
+        if self.error is not None:
+            return fail(self.error)
+        self._offers[room] = max(seq, self.offered(room))
+        return succeed(None)
+
+    def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+        """
+        Write our own entries anew: see `IJournal`.
+        """
+        if self.error is not None:
+            return fail(self.error)
+        author = entries[0].author if entries else self._owner
+        gone = [
+            entry
+            for entry in self.entries
+            if (entry.room, entry.author) == (room, author) and entry.seq > after
+        ]
+        self.entries = [entry for entry in self.entries if entry not in gone]
+        numbers = {entry.seq for entry in gone}
+        self._lines = [
+            line
+            for line in self._lines
+            if not (line.place == room and line.author == author and line.seq in numbers)
+        ]
+        stay = [entry for entry in self.entries if (entry.room, entry.author) == (room, author)]
+        heads = self._heads.setdefault(room, {})
+        heads.pop(author, None)
+        if stay:
+            heads[author] = (stay[-1].seq, stay[-1].hash)
+        return self.append(entries)
+
     def close(self) -> Deferred[None]:
         """
         Do nothing.
         """
         return succeed(None)
+
+
+def _in_room(line: LineOfHistory) -> tuple[float, bytes, int, int]:
+    author = line.author.raw if line.author else b""
+    return line.time, author, line.seq, line.number
+
+
+def _as_it_came(line: LineOfHistory) -> tuple[float, bytes, int, int]:
+    return 0.0, b"", 0, line.number
 
 
 def identity_of(name: str) -> Identity:
@@ -1193,7 +1357,7 @@ def make_node(
         identity or identity_of(team),
         Contacts() if contacts is None else contacts,
         lambda _: succeed(None),
-        MemoryJournal() if journal is None else journal,
+        MemoryJournal((identity or identity_of(team)).key) if journal is None else journal,
     )
     return Node(
         surroundings,

@@ -292,14 +292,14 @@ class TextsStranded:
 @dataclass(frozen=True, slots=True)
 class ForkSeen:
     """
-    A contact signed two different entries with one number: two programs use its key, or it lies.
+    Somebody signed two different entries with one number: two programs use their key, or they lie.
 
     Attributes:
         contact: Who.
         seq: The number.
     """
 
-    contact: Contact
+    contact: Contact | Speaker
     seq: int
 
 
@@ -380,6 +380,7 @@ class Progress(Enum):
 
     TAKEN = "a classic program took the connection"
     DELIVERED = "the recipient has stored it, or everybody in the room has"
+    READ = "the recipient has read it"
     CARRIED = "somebody in the room has it and hands it on: we may switch off"
     WAITING = "it is kept here until the recipient can be reached"
     AT_THE_DOOR = "it is kept here until the recipient lets us in"

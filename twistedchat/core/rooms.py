@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from twistedchat.core.entries import LARGEST_NUMBER, Entry, Said
+from twistedchat.core.entries import LARGEST_NUMBER, Entry
 from twistedchat.core.errors import InvalidKey
 from twistedchat.core.identity import DeviceKey, parse_key
 
@@ -114,66 +114,60 @@ def room_of(founder: DeviceKey, nonce: bytes) -> bytes:
     return sha256(b"twistedchat room 1\n" + founder.raw + nonce).digest()
 
 
-def founding(time: int, name: str, nonce: bytes) -> Said:
+def founding(name: str, nonce: bytes) -> tuple[str, str]:
     """
     What the first entry of a room says.
 
     Args:
-        time: When, in microseconds.
         name: What the room is called.
         nonce: What it was made with.
 
     Returns:
-        What to sign.
+        The kind and the body of an entry.
     """
-    return _said(time, FOUND, _Founding(name, nonce.hex()))
+    return _said(FOUND, _Founding(name, nonce.hex()))
 
 
-def adding(time: int, key: DeviceKey, name: str) -> Said:
+def adding(key: DeviceKey, name: str) -> tuple[str, str]:
     """
     Add somebody.
 
     Args:
-        time: When, in microseconds.
         key: Whom.
         name: What they are called.
 
     Returns:
-        What to sign.
+        The kind and the body of an entry.
     """
-    return _said(time, ADD, _Adding(str(key), name))
+    return _said(ADD, _Adding(str(key), name))
 
 
-def removing(time: int, key: DeviceKey, seq: int) -> Said:
+def removing(key: DeviceKey, seq: int) -> tuple[str, str]:
     """
     Remove somebody, as the founder.
 
     Args:
-        time: When, in microseconds.
         key: Whom.
         seq: The number of their last entry that still counts.
 
     Returns:
-        What to sign.
+        The kind and the body of an entry.
     """
-    return _said(time, REMOVE, _Removing(str(key), seq))
+    return _said(REMOVE, _Removing(str(key), seq))
 
 
-def leaving(time: int) -> Said:
+def leaving() -> tuple[str, str]:
     """
     Leave.
 
-    Args:
-        time: When, in microseconds.
-
     Returns:
-        What to sign.
+        The kind and the body of an entry.
     """
-    return Said(time, LEAVE, "")
+    return LEAVE, ""
 
 
-def _said(time: int, kind: str, body: msgspec.Struct) -> Said:
-    return Said(time, kind, msgspec.json.encode(body).decode())
+def _said(kind: str, body: msgspec.Struct) -> tuple[str, str]:
+    return kind, msgspec.json.encode(body).decode()
 
 
 def order_of(entry: Entry) -> tuple[int, bytes, int]:
@@ -213,12 +207,14 @@ class Membership:
         room: The same.
         founder: Who founded it; ``None`` while that has not been told.
         name: What it is called; empty likewise.
+        nonce: What it was made with; ``None`` likewise.
     """
 
     def __init__(self, room: bytes) -> None:
         self.room = room
         self.founder: DeviceKey | None = None
         self.name = ""
+        self.nonce: bytes | None = None
         self._added: list[_Added] = []
         self._adds: Counter[DeviceKey] = Counter()
         # Of those who left: the number of the entry that says so, and its time.
@@ -310,6 +306,7 @@ class Membership:
             return False
         self.founder = entry.author
         self.name = founding.name
+        self.nonce = nonce
         return True
 
     def _evaluate(self) -> dict[DeviceKey, Member]:

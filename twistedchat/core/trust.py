@@ -87,6 +87,7 @@ class Standing(Enum):
     KNOWN = "a contact"
     BLOCKED = "kept out"
     STRANGER = "never met"
+    ROOMMATE = "in a room with us, but no contact"
     NAMESAKE = "never met, and has a contact's name"
     NEW_KEY = "never met, and answers at a contact's address"
 

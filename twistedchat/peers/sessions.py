@@ -134,6 +134,8 @@ class Sessions(Service):
         doorman: What all connections share.
         dialler: Opens connections.
         events: Who wants to know what happens.
+        is_roommate: Tells who is in a room with us, contact or not.
+        neighbours: Tells with whom of those we should have a session.
         jitter: Gives random numbers from 0 to 1, so that a crowd does not dial at one time.
         team: Our team name.
         port: The port that we listen on.
@@ -150,6 +152,8 @@ class Sessions(Service):
         doorman: Doorman,
         dialler: Dialler,
         events: SessionEvents,
+        is_roommate: Callable[[DeviceKey], bool],
+        neighbours: Callable[[], list[DeviceKey]],
         jitter: Callable[[], float],
         *,
         team: str,
@@ -161,6 +165,8 @@ class Sessions(Service):
         self._contacts = contacts
         self._dialler = dialler
         self._events = events
+        self._is_roommate = is_roommate
+        self._neighbours = neighbours
         self._jitter = jitter
         self._team = team
         self._port = port
@@ -205,8 +211,8 @@ class Sessions(Service):
     @override
     def startService(self) -> None:
         super().startService()
-        for contact in self._contacts.all():
-            self._redial(contact.key, FIRST_REDIAL)
+        for key in (*(contact.key for contact in self._contacts.all()), *self._neighbours()):
+            self._redial(key, FIRST_REDIAL)
 
     @override
     def stopService(self) -> Deferred[None]:
@@ -291,7 +297,7 @@ class Sessions(Service):
         known = self._hints.pop(key, ())
         fresh = dict.fromkeys((*addresses, *known))
         self._hints[key] = tuple(fresh)[:MOST_HINTS]
-        if set(addresses) - set(known) and key not in self._live and self._contacts.is_known(key):
+        if set(addresses) - set(known) and key not in self._live and self._is_known(key):
             self._redial(key, 0.0)
 
     def let_in(self, key: DeviceKey) -> PeerProtocol | None:
@@ -446,7 +452,7 @@ class Sessions(Service):
 
     def _greeted(self, link: PeerProtocol) -> None:
         key = _key_of(link)
-        link.greeted(is_known=self._contacts.is_known(key))
+        link.greeted(is_known=self._is_known(key))
         older = self._live.get(key)
         if older is None:
             self._open(link)
@@ -475,11 +481,15 @@ class Sessions(Service):
         key = session.their_key
         dial = link.call if isinstance(link.call, Dial) else None
         verdict = self._contacts.judge(key, session.their_hello.name, link.dialled)
-        if dial is None and verdict.standing is not Standing.KNOWN and not self._has_room(link):
+        may_stay = (Standing.KNOWN, Standing.ROOMMATE)
+        if verdict.standing in (Standing.STRANGER, Standing.NAMESAKE) and self._is_roommate(key):
+            # Their key was told by members of the room: whatever they are called, they may come.
+            verdict = Verdict(Standing.ROOMMATE)
+        if dial is None and verdict.standing not in may_stay and not self._has_room(link):
             link.part("full", "Too many strangers are at the door.")
             return
         self._live[key] = link
-        session.lets_them_in = verdict.standing is Standing.KNOWN
+        session.lets_them_in = verdict.standing in may_stay
         refusal = self._events.session_opened(link, verdict)
         if refusal is not None:
             del self._live[key]
@@ -507,6 +517,22 @@ class Sessions(Service):
         return self._live.get(_key_of(link)) is link
 
     # Dialling.
+
+    def _is_known(self, key: DeviceKey) -> bool:
+        return self._contacts.is_known(key) or (
+            self._is_roommate(key) and not self._contacts.is_blocked(key)
+        )
+
+    def rooms_changed(self) -> None:
+        """
+        Others may be in a room with us now: find those with whom we should have a session.
+        """
+        for key in self._neighbours():
+            if key not in self._live and key not in self._redials:
+                self._redial(key, 0.0)
+        for key, link in list(self._live.items()):
+            if link.session is not None and self._is_known(key) and not link.session.lets_them_in:
+                self.let_in(key)
 
     def _next_dial(self) -> int:
         self._last_dial = max(self._last_dial + 1, int(self._clock.seconds() * 1_000_000))
@@ -546,12 +572,7 @@ class Sessions(Service):
 
     def _redial(self, key: DeviceKey, delay: float) -> None:
         self._stop_redialling(key)
-        if (
-            not self.running
-            or not self._contacts.is_known(key)
-            or key in self._live
-            or key in self._left
-        ):
+        if not self.running or not self._is_known(key) or key in self._live or key in self._left:
             return
         contact = self._contacts.find(key)
         if not (self._hints.get(key) or (contact and contact.addresses)):

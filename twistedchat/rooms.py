@@ -1,0 +1,398 @@
+"""
+Rooms: where people talk, the conversation of two included, and who shares which with whom.
+
+What is so in a room is told by its entries (`twistedchat.core.rooms`); what we have to do with it
+is kept beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred, succeed
+
+from twistedchat.core.entries import Entry, direct_room
+from twistedchat.core.errors import ChatError, InvalidKey
+from twistedchat.core.events import Event, RoomChange, RoomChanged, Speaker
+from twistedchat.core.frames import Card
+from twistedchat.core.history import RoomRecord, Stay
+from twistedchat.core.identity import DeviceKey, parse_key
+from twistedchat.core.rooms import MEMBERSHIP, Membership, room_of
+from twistedchat.core.trust import ContactList
+from twistedchat.interfaces import IJournal
+
+__all__ = ["FULL_MESH", "MOST_INVITATIONS", "MOST_ROOMS", "NEIGHBOURS", "Rooms"]
+
+# Rooms that we are in, and that we are invited to: more than anybody follows. Of invitations the
+# oldest go.
+MOST_ROOMS = 256
+MOST_INVITATIONS = 32
+
+# Up to so many members everybody in a room has a session with everybody; in a larger one each dials
+# so many, and is dialled by about as many.
+FULL_MESH = 64
+NEIGHBOURS = 8
+
+NOBODY = "(unknown)"
+
+
+class Rooms:
+    """
+    The rooms that we are in.
+
+    Args:
+        our_key: Who we are.
+        contacts: Whom we know.
+        journal: Where rooms and entries are kept.
+        publish: Tells an event.
+    """
+
+    def __init__(
+        self,
+        our_key: DeviceKey,
+        contacts: ContactList,
+        journal: IJournal,
+        publish: Callable[[Event], None],
+    ) -> None:
+        self._our_key = our_key
+        self._contacts = contacts
+        self._journal = journal
+        self._publish = publish
+        self._direct: dict[DeviceKey, bytes] = {}
+        self._mate_of: dict[bytes, DeviceKey] = {}
+        self._records = {record.room: record for record in journal.rooms()}
+        self._memberships: dict[bytes, Membership] = {}
+        for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
+            self._membership(entry.room).take([entry])
+        self._mates: dict[DeviceKey, list[bytes]] = {}
+        self._find_mates()
+
+    def _membership(self, room: bytes) -> Membership:
+        return self._memberships.setdefault(room, Membership(room))
+
+    # Which there are.
+
+    def all(self) -> list[RoomRecord]:
+        """
+        The rooms that we are in or are invited to, the one we came to first first.
+        """
+        return [record for record in self._records.values() if record.stay is not Stay.LEFT]
+
+    def find(self, room: bytes) -> RoomRecord | None:
+        """
+        A room that is no conversation of two, whatever we have to do with it.
+        """
+        return self._records.get(room)
+
+    def get(self, room: bytes) -> RoomRecord:
+        """
+        A room that we are in.
+
+        Args:
+            room: Which.
+
+        Returns:
+            What we know of it.
+
+        Raises:
+            ChatError: We are not in it.
+        """
+        record = self._records.get(room)
+        if record is None or record.stay is not Stay.JOINED or not self.is_in(room):
+            name = record.name if record else "that room"
+            raise ChatError(f"You are not in {name}.")
+        return record
+
+    def is_in(self, room: bytes) -> bool:
+        """
+        Whether we are a member of a room, as its entries tell.
+        """
+        return self._membership(room).is_member(self._our_key)
+
+    def direct(self, key: DeviceKey) -> bytes:
+        """
+        The room of somebody and us.
+        """
+        room = self._direct.get(key)
+        if room is None:
+            room = self._direct[key] = direct_room(self._our_key, key)
+            self._mate_of[room] = key
+        return room
+
+    def mate_of(self, room: bytes) -> DeviceKey | None:
+        """
+        With whom a conversation of two is; ``None`` for other rooms.
+        """
+        if room not in self._mate_of:
+            for contact in self._contacts.all():
+                self.direct(contact.key)
+        return self._mate_of.get(room)
+
+    # Who is in them.
+
+    def members(self, room: bytes) -> list[Speaker]:
+        """
+        Who is in a room now, the founder first.
+        """
+        members = self._membership(room).members()
+        return [self.speaker(room, member.key) for member in members if member.is_in]
+
+    def others(self, room: bytes) -> list[DeviceKey]:
+        """
+        Everybody in a room but us.
+        """
+        if room not in self._records:
+            mate = self.mate_of(room)
+            return [mate] if mate is not None else []
+        members = self._membership(room).members()
+        return [one.key for one in members if one.is_in and one.key != self._our_key]
+
+    def founder(self, room: bytes) -> DeviceKey | None:
+        """
+        Who founded a room, once that has been told.
+        """
+        return self._membership(room).founder
+
+    def speaker(self, room: bytes, key: DeviceKey) -> Speaker:
+        """
+        What to call somebody in a room.
+
+        Args:
+            room: Where.
+            key: Whom.
+
+        Returns:
+            Them, by the name that they give to us, or else by what whoever added them called them.
+        """
+        contact = self._contacts.find(key)
+        if contact is not None:
+            return Speaker(key, contact.name, contact.is_verified)
+        member = self._membership(room).find(key)
+        return Speaker(key, (member.name if member else "") or NOBODY)
+
+    def counts(self, room: bytes, author: DeviceKey, seq: int) -> bool:
+        """
+        Whether an entry is part of its room.
+
+        Args:
+            room: Which.
+            author: Whose entry.
+            seq: Its number.
+
+        Returns:
+            Whether its author may say something there, and had not been removed or left before.
+        """
+        record = self._records.get(room)
+        if record is None:
+            return author == self._our_key or self.direct(author) == room
+        membership = self._membership(room)
+        if membership.founder is None:
+            # The founder's own entries say who else there is.
+            return author == record.founder
+        return membership.counts(author, seq)
+
+    def authors(self, room: bytes) -> list[tuple[DeviceKey, int | None]]:
+        """
+        Whose entries a room has: those first that tell who the others are.
+
+        Args:
+            room: Which.
+
+        Returns:
+            Each with the number of their last entry that counts, where there is one.
+        """
+        if room not in self._records:
+            return [(self._our_key, None), *((mate, None) for mate in self.others(room))]
+        return [(member.key, member.last) for member in self._membership(room).members()]
+
+    # With whom we share them.
+
+    def shared_with(self, key: DeviceKey) -> list[bytes]:
+        """
+        The rooms of which somebody may be told.
+
+        Args:
+            key: Whom.
+
+        Returns:
+            The conversation with them, where they are a contact; and the rooms that both are in.
+        """
+        contact = self._contacts.find(key)
+        if contact is not None and contact.is_blocked:
+            return []
+        return [*([self.direct(key)] if contact else []), *self._mates.get(key, ())]
+
+    def is_mate(self, key: DeviceKey) -> bool:
+        """
+        Whether somebody is in a room with us.
+        """
+        return key in self._mates
+
+    def neighbours(self) -> list[DeviceKey]:
+        """
+        With whom we should have a session for the rooms' sake.
+
+        Returns:
+            In small rooms everybody; in large ones a few, so that each node has about twice as many
+            and all hang together: those that follow us in the order of keys, as on a ring.
+        """
+        wanted: dict[DeviceKey, None] = {}
+        for record in self.all():
+            others = sorted(self.others(record.room))
+            if len(others) >= FULL_MESH:
+                after = [key for key in others if key > self._our_key]
+                others = (after + others)[:NEIGHBOURS]
+            wanted.update(dict.fromkeys(others))
+        return list(wanted)
+
+    def _find_mates(self) -> None:
+        mates: dict[DeviceKey, list[bytes]] = {}
+        for record in self._records.values():
+            if record.stay is not Stay.JOINED:
+                continue
+            if self._membership(record.room).founder is None:
+                # Whoever invited us can tell us more.
+                mates.setdefault(record.inviter, []).append(record.room)
+            elif self.is_in(record.room):
+                for key in self.others(record.room):
+                    mates.setdefault(key, []).append(record.room)
+        self._mates = mates
+
+    # What changes.
+
+    def keep(
+        self, record: RoomRecord, change: RoomChange | None, by: Speaker | None = None
+    ) -> Deferred[None]:
+        """
+        Remember what we have to do with a room from now on.
+
+        Args:
+            record: The room.
+            change: What has happened; ``None`` where it is not to be told yet.
+            by: Who did it; ``None`` for ourselves.
+
+        Returns:
+            Fires when it is on the disk, or fails with `StoreError`.
+        """
+        self._records[record.room] = record
+        self._find_mates()
+        if change is not None:
+            self._publish(RoomChanged(record, change, by))
+        return self._journal.keep_room(record)
+
+    def stored(self, room: bytes, entries: Sequence[Entry]) -> bool:
+        """
+        Learn from entries that are in the journal now.
+
+        Args:
+            room: Of which room.
+            entries: Of one author, in order.
+
+        Returns:
+            Whether somebody is in the room who was not, or the other way round.
+        """
+        record = self._records.get(room)
+        if record is None or not any(entry.said.kind in MEMBERSHIP for entry in entries):
+            return False
+        membership = self._membership(room)
+        before = {member.key for member in membership.members() if member.is_in}
+        if not membership.take(entries):
+            return False
+        self._find_mates()
+        after = {member.key for member in membership.members() if member.is_in}
+        is_new = not before
+        for key in sorted(after - before - {self._our_key}):
+            if not is_new:
+                self._tell(record, RoomChange.CAME, key)
+        for key in sorted(before - after - {self._our_key}):
+            self._tell(record, RoomChange.WENT, key)
+        if self._our_key in after - before and record.founder != self._our_key:
+            self._publish(RoomChanged(record, RoomChange.JOINED, None))
+        if self._our_key in before - after and record.stay is Stay.JOINED:
+            self._publish(RoomChanged(record, RoomChange.REMOVED, None))
+        return True
+
+    def _tell(self, record: RoomRecord, change: RoomChange, key: DeviceKey) -> None:
+        self._publish(RoomChanged(record, change, self.speaker(record.room, key)))
+
+    def card(self, room: bytes) -> Card | None:
+        """
+        What to invite somebody with.
+
+        Args:
+            room: To which room.
+
+        Returns:
+            The invitation; ``None`` where we do not know enough of it ourselves.
+        """
+        record = self._records.get(room)
+        membership = self._membership(room)
+        if record is None or membership.founder is None or membership.nonce is None:
+            return None
+        return Card(
+            room=room.hex(),
+            name=membership.name,
+            founder=str(membership.founder),
+            nonce=membership.nonce.hex(),
+        )
+
+    def invited(self, card: Card, inviter: DeviceKey) -> Deferred[None]:
+        """
+        Somebody says that we are a member of a room.
+
+        Args:
+            card: The room.
+            inviter: Who says so.
+
+        Returns:
+            Fires when it is kept; at once where it is no news, or no room.
+        """
+        room = bytes.fromhex(card.room)
+        before = self._records.get(room)
+        try:
+            founder = parse_key(card.founder)
+        except InvalidKey:
+            return succeed(None)
+        if room_of(founder, bytes.fromhex(card.nonce)) != room:
+            return succeed(None)
+        if before is not None and before.stay is not Stay.LEFT:
+            return succeed(None)
+        if before is not None and self.is_in(room) is False and self.founder(room) is not None:
+            # It was left, and nobody has added us again as far as we know.
+            return succeed(None)
+        waiting = [one for one in self._records.values() if one.stay is Stay.INVITED]
+        if len(waiting) >= MOST_INVITATIONS:
+            del self._records[waiting[0].room]
+        record = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
+        return self.keep(record, RoomChange.INVITED, self.speaker(room, inviter))
+
+    def check_room_for_more(self) -> None:
+        """
+        See whether another room can be had.
+
+        Raises:
+            ChatError: There are too many.
+        """
+        joined = [one for one in self._records.values() if one.stay is Stay.JOINED]
+        if len(joined) >= MOST_ROOMS:
+            raise ChatError(f"You are in {len(joined)} rooms already: leave one first.")
+
+    def with_stay(self, room: bytes, stay: Stay) -> RoomRecord:
+        """
+        A room's record, with something else that we have to do with it.
+
+        Args:
+            room: Which.
+            stay: What.
+
+        Returns:
+            The record, to be kept.
+
+        Raises:
+            ChatError: It is not known.
+        """
+        record = self._records.get(room)
+        if record is None:
+            raise ChatError("There is no such room.")
+        return replace(record, stay=stay)

@@ -8,28 +8,22 @@ Whoever holds an entry hands it on to members that lack it. The rules are `twist
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedchat.core.entries import (
-    LARGEST_BODY,
     NOTHING,
     TEXT,
     Entry,
     Run,
-    Said,
     check_run,
-    next_time,
-    sign_run,
 )
-from twistedchat.core.errors import ChatError, NotSent, RemoteProtocolError, StoreError
+from twistedchat.core.errors import RemoteProtocolError, StoreError
 from twistedchat.core.events import (
     CaughtUp,
     Event,
@@ -53,31 +47,20 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.pieces import cut_text
-from twistedchat.core.sync import Chain, Forked, Outbox, how_many_fit, run_from, take_run
+from twistedchat.core.sync import Chain, Forked, Outbox, run_from, take_run
 from twistedchat.core.trust import Contact, ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.sessions import Sessions
-from twistedchat.peers.timeouts import TimeoutQueue
+from twistedchat.posting import MOST_READ, Posting
 from twistedchat.rooms import Rooms
 
 __all__ = [
     "HAND_ON_AFTER",
-    "LONGEST_RECEIPT",
-    "MOST_READ",
     "MOST_SHOWN",
     "TELL_AFTER",
     "Exchange",
-    "Posted",
 ]
-
-# Seconds for a receipt before the person is told that a text is still on its way: a stored text is
-# acknowledged in milliseconds, and after this they have gone on already.
-LONGEST_RECEIPT = 5.0
-
-# Bytes of what is said that are read from the journal at one time: a full frame's worth.
-MOST_READ = 48 * 1024
 
 # Seconds after which the others in a room are told that we hold something new, and after which we
 # hand it on to those who have not told the same. Most have it from its author within milliseconds;
@@ -90,28 +73,6 @@ MOST_SHOWN = 20
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
-
-
-@dataclass(slots=True, eq=False)
-class Posted:
-    """
-    Something of ours that is on its way into the journals of others.
-
-    Attributes:
-        room: Where.
-        said: What, by kind and body, at least one.
-        seq: The number of the last of it, once it is in our journal.
-        stored: Fires then, or fails with `NotSent`.
-        received: Fires with whether all who were there have it: ``False`` when the time is up.
-        waits_for: Those who have not acknowledged it yet.
-    """
-
-    room: bytes
-    said: Sequence[tuple[str, str]]
-    seq: int = 0
-    stored: Deferred[None] = field(default_factory=Deferred)
-    received: Deferred[bool] = field(default_factory=Deferred)
-    waits_for: set[DeviceKey] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
@@ -152,6 +113,10 @@ class Exchange:
         rooms: Who shares which room.
         publish: Tells an event.
         moved: Told of every contact from whom, and to whom, so many texts came.
+        tells_reading: Whether contacts are told what the person has read.
+
+    Attributes:
+        posting: Where what we say goes in.
     """
 
     _log = Logger()
@@ -179,16 +144,9 @@ class Exchange:
         self._publish = publish
         self._moved = moved
         self._tells_reading = tells_reading
+        self.posting = Posting(clock, identity, journal, self._who_is_there, self._wrote)
         self._partners: dict[PeerProtocol, _Partner] = {}
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
-        # What is to be said in each room, while something else is being written there.
-        self._unsaid: dict[bytes, deque[Posted]] = {}
-        self._writing: set[bytes] = set()
-        # Ours that somebody waits to have acknowledged, by room, in order.
-        self._unreceived: dict[bytes, deque[Posted]] = {}
-        self._receipts: TimeoutQueue[Posted] = TimeoutQueue(
-            clock, LONGEST_RECEIPT, lambda posted: self._answer(posted, False)
-        )
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
         # Rooms in which something is new that others may not have.
@@ -201,77 +159,13 @@ class Exchange:
         """
         Wait for nothing any more.
         """
-        for posted in self._receipts.stop():
-            self._answer(posted, False)
+        self.posting.close()
         for timer in (self._telling, self._handing_on):
             if timer is not None:
                 timer.cancel()
         self._telling = self._handing_on = None
 
-    # Saying.
-
-    def post(self, room: bytes, text: str) -> Posted:
-        """
-        Say something: write it into our journal, and send it to those who are there.
-
-        What is said while something else is being written goes with the next run: one signature and
-        one commit for all of it.
-
-        Args:
-            room: Where.
-            text: What.
-
-        Returns:
-            The text on its way.
-        """
-        # What no UTF-8 can hold has no written form either.
-        sayable = text.encode("utf-8", "replace").decode()
-        pieces = cut_text(sayable, LARGEST_BODY, _size)
-        return self.post_entries(room, [(TEXT, piece) for piece in pieces])
-
-    def post_entries(self, room: bytes, said: Sequence[tuple[str, str]]) -> Posted:
-        """
-        Say something of any kind.
-
-        Args:
-            room: Where.
-            said: Kinds and bodies.
-
-        Returns:
-            What is on its way.
-        """
-        posted = Posted(room, said)
-        self._unsaid.setdefault(room, deque()).append(posted)
-        if room not in self._writing:
-            self._write(room)
-        return posted
-
-    def receipt_of(self, posted: Posted) -> Deferred[bool]:
-        """
-        Wait until those who are there have something.
-
-        Args:
-            posted: What, which has been stored.
-
-        Returns:
-            Fires with whether they do, within a few seconds. Never fails.
-        """
-        if not posted.received.called:
-            if posted.waits_for:
-                self._receipts.restart(posted)
-            else:
-                self._answer(posted, False)
-        return posted.received
-
-    def wait_no_longer(self, posted: Posted) -> None:
-        """
-        Nobody waits for something to be received: when it is, that is told as an event.
-
-        Args:
-            posted: What, which has been stored.
-        """
-        if not posted.received.called:
-            self._answer(posted, False)
+    # What we say.
 
     def holders(self, room: bytes, seq: int) -> tuple[int, int]:
         """
@@ -299,132 +193,16 @@ class Exchange:
         others = self._rooms.others(room)
         return bool(others) and all(self._read_by.get((room, key), 0) >= seq for key in others)
 
-    async def texts_that_wait(self, key: DeviceKey) -> list[str]:
-        """
-        Read what a contact has not received yet.
+    def _who_is_there(self, room: bytes) -> set[DeviceKey]:
+        return {partner.key for _, partner in self._sharing(room)}
 
-        Args:
-            key: Whose.
-
-        Returns:
-            The texts, in order.
-
-        Raises:
-            StoreError: They cannot be read.
-        """
-        room = self._rooms.direct(key)
-        entries = await self._read_all(room, self._journal.receipt(room, key))
-        return [entry.said.body for entry in entries if entry.said.kind == TEXT]
-
-    async def _read_all(self, room: bytes, after: int) -> list[Entry]:
-        entries: list[Entry] = []
-        while more := await self._journal.read(room, self._our_key, after, MOST_READ):
-            entries += more
-            after = more[-1].seq
-        return entries
-
-    async def recall(self, room: bytes) -> str:
-        """
-        Take back our last text in a room that nobody can have seen.
-
-        Args:
-            room: Which.
-
-        Returns:
-            The text.
-
-        Raises:
-            ChatError: There is none.
-            StoreError: It cannot be written.
-        """
-        if room in self._writing or self._unsaid.get(room):
-            raise ChatError("Something is being written there just now: try again.")
-        offered = self._journal.offered(room)
-        entries = await self._read_all(room, offered)
-        last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
-        if last is None or self._journal.offered(room) != offered or room in self._writing:
-            raise ChatError("There is nothing to take back: all of it may have been seen already.")
-        said = [entry.said for entry in entries if entry is not last]
-        anew = self._signed(room, offered, entries[0].prev, said)
-        self._writing.add(room)
-        try:
-            await self._journal.replace(room, offered, anew)
-        finally:
-            self._writing.discard(room)
-            self._write(room)
-        unreceived = self._unreceived.get(room, deque())
-        for posted in list(unreceived):
-            if posted.seq == last.seq:
-                unreceived.remove(posted)
-            elif posted.seq > last.seq:
-                posted.seq -= 1
-        return last.said.body
-
-    def _signed(self, room: bytes, seq: int, prev: bytes, said: Sequence[Said]) -> list[Entry]:
-        entries: list[Entry] = []
-        rest = list(said)
-        while rest:
-            count = how_many_fit(rest)
-            _, more = sign_run(self._identity, room, seq + 1, prev, tuple(rest[:count]))
-            entries += more
-            seq, prev = more[-1].seq, more[-1].hash
-            rest = rest[count:]
-        return entries
-
-    def _write(self, room: bytes) -> None:
-        waiting = self._unsaid.get(room)
-        if not waiting:
-            self._unsaid.pop(room, None)
-            return
-        last = self._journal.last_time(room)
-        said: list[Said] = []
-        going: list[Posted] = []
-        budget = MOST_READ
-        seq, prev = self._journal.heads(room).get(self._our_key, (0, NOTHING))
-        while waiting and budget > 0:
-            posted = waiting.popleft()
-            going.append(posted)
-            for kind, body in posted.said:
-                last = next_time(self._clock.seconds(), last)
-                said.append(Said(last, kind, body))
-                budget -= size_of(said[-1])
-            posted.seq = seq + len(said)
-        entries = self._signed(room, seq, prev, said)
-        self._writing.add(room)
-        there = self._sharing(room)
-        writing: list[Deferred[None]] = [self._journal.append(entries)]
-        if there:
-            # Before anybody can see it, as is said in `IJournal.offer`.
-            writing.insert(0, self._journal.offer(room, entries[-1].seq))
-        done = gatherResults(writing, consumeErrors=True)
-
-        def stored(_: object) -> None:
-            self._writing.discard(room)
-            partners = [(link, one) for link, one in self._sharing(room) if link in there_links]
-            for posted in going:
-                posted.waits_for = {partner.key for _, partner in partners}
-            self._unreceived.setdefault(room, deque()).extend(going)
-            changed = self._rooms.stored(room, entries)
-            for link, _ in partners:
-                self._push(link, entries)
-            if changed:
-                self.rooms_changed()
-            self._write(room)
-            for posted in going:
-                posted.stored.callback(None)
-
-        def failed(failure: Failure) -> None:
-            self._writing.discard(room)
-            # What failed is inside: see `gatherResults`.
-            reason = cast(FirstError, failure.value).subFailure
-            for posted in going:
-                error = NotSent(f"Not kept, and so not sent: {reason.getErrorMessage()}")
-                posted.stored.errback(error)
-            reason.trap(StoreError)
-            self._write(room)
-
-        there_links = {link for link, _ in there}
-        done.addCallbacks(stored, failed).addErrback(self._log_failure)
+    def _wrote(self, entries: list[Entry]) -> None:
+        room = entries[0].room
+        changed = self._rooms.stored(room, entries)
+        for link, _ in self._sharing(room):
+            self._push(link, entries)
+        if changed:
+            self.rooms_changed()
 
     def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
         return [
@@ -540,9 +318,7 @@ class Exchange:
             return
         for room in partner.catching_up:
             self._caught_up(partner, room)
-        for unreceived in self._unreceived.values():
-            for posted in list(unreceived):
-                posted.waits_for.discard(partner.key)
+        self.posting.went(partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -819,34 +595,13 @@ class Exchange:
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:
         before = self._journal.receipt(room, key)
-        if seq <= before:
+        waited = self.posting.acknowledged(room, key, seq)
+        if self._rooms.find(room) is not None or seq <= before:
             return
-        self._journal.keep_receipt(room, key, seq)
-        is_direct = self._rooms.find(room) is None
-        if is_direct:
-            self._moved(key, 0, seq - before)
-        waited = seq - before
-        unreceived = self._unreceived.get(room, deque())
-        for posted in list(unreceived):
-            if posted.seq > seq:
-                break
-            if posted.seq <= before:
-                continue
-            is_waited_for = not posted.received.called
-            posted.waits_for.discard(key)
-            if is_waited_for:
-                waited -= len(posted.said)
-                if not posted.waits_for:
-                    self._answer(posted, True)
-        while unreceived and unreceived[0].received.called:
-            unreceived.popleft()
+        self._moved(key, 0, seq - before)
         contact = self._contacts.find(key)
-        if waited > 0 and contact is not None and is_direct:
+        if waited > 0 and contact is not None:
             self._publish(TextsDelivered(contact, waited))
-
-    def _answer(self, posted: Posted, is_received: bool) -> None:
-        self._receipts.cancel(posted)
-        posted.received.callback(is_received)
 
     # Hearing what others say.
 
@@ -965,7 +720,3 @@ class Exchange:
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)
-
-
-def _size(text: str) -> int:
-    return len(text.encode())

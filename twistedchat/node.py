@@ -355,7 +355,9 @@ class Node(MultiService):
         async def decided() -> None:
             stranded: list[str] = []
             if decision is Decision.NEW_KEY and caller is not None and caller.contact is not None:
-                stranded = await self._exchange.texts_that_wait(caller.contact.key)
+                stranded = await self._exchange.posting.texts_that_wait(
+                    self._rooms.direct(caller.contact.key), caller.contact.key
+                )
             await self._acquaintances.decide(key, decision, caller)
             contact = self._contacts.find(key)
             if stranded and contact is not None:
@@ -548,9 +550,9 @@ class Node(MultiService):
         return Deferred.fromCoroutine(left())
 
     async def _say_in_room(self, room: bytes, said: tuple[str, str]) -> None:
-        posted = self._exchange.post_entries(room, [said])
+        posted = self._exchange.posting.post_entries(room, [said])
         await posted.stored
-        self._exchange.wait_no_longer(posted)
+        self._exchange.posting.wait_no_longer(posted)
         self._rooms_changed()
 
     def _rooms_changed(self) -> None:
@@ -676,7 +678,7 @@ class Node(MultiService):
             place = self.place_of(recipient)
             if isinstance(place, Address):
                 raise ChatError("What was said in plain is out: it cannot be taken back.")
-            return await self._exchange.recall(place)
+            return await self._exchange.posting.recall(place)
 
         return Deferred.fromCoroutine(recalled())
 
@@ -766,7 +768,7 @@ class Node(MultiService):
                 return await self._connect_secure(key)
             case Kind.MESSAGE:
                 pass
-        posted = self._exchange.post(self._rooms.direct(key), text)
+        posted = self._exchange.posting.post(self._rooms.direct(key), text)
         await posted.stored
         link = self._sessions.find(key) or await self._sessions.reach(key)
         progress = Progress.WAITING
@@ -774,8 +776,8 @@ class Node(MultiService):
             self._exchange.knock(link, text)
             progress = Progress.AT_THE_DOOR
         if link is None or progress is Progress.AT_THE_DOOR:
-            self._exchange.wait_no_longer(posted)
-        elif await self._exchange.receipt_of(posted):
+            self._exchange.posting.wait_no_longer(posted)
+        elif await self._exchange.posting.receipt_of(posted):
             progress = Progress.DELIVERED
         contact = self._contacts.find(key) or contact
         return Sent(key, Kind.MESSAGE, len(posted.said), progress, contact.name)
@@ -785,9 +787,9 @@ class Node(MultiService):
             record = self._rooms.get(room)
         except ChatError as error:
             raise NotSent(f"Not sent: {error}") from error
-        posted = self._exchange.post(room, text)
+        posted = self._exchange.posting.post(room, text)
         await posted.stored
-        await self._exchange.receipt_of(posted)
+        await self._exchange.posting.receipt_of(posted)
         held, others = self._exchange.holders(room, posted.seq)
         progress = Progress.WAITING
         if held:

@@ -1,0 +1,348 @@
+"""
+Posting: what we say ourselves, into our journal first, and followed until others have it.
+
+What is on the disk is never lost; what others may have seen is never changed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twistedchat.core.entries import (
+    LARGEST_BODY,
+    NOTHING,
+    TEXT,
+    Entry,
+    Said,
+    next_time,
+    sign_run,
+)
+from twistedchat.core.errors import ChatError, NotSent, StoreError
+from twistedchat.core.frames import size_of
+from twistedchat.core.identity import DeviceKey, Identity
+from twistedchat.core.pieces import cut_text
+from twistedchat.core.sync import how_many_fit
+from twistedchat.interfaces import IJournal
+from twistedchat.peers.timeouts import TimeoutQueue
+
+__all__ = ["LONGEST_RECEIPT", "MOST_READ", "Posted", "Posting"]
+
+# Seconds for a receipt before the person is told that a text is still on its way: a stored text is
+# acknowledged in milliseconds, and after this they have gone on already.
+LONGEST_RECEIPT = 5.0
+
+# Bytes of what is said that are read from the journal at one time: a full frame's worth.
+MOST_READ = 48 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Posted:
+    """
+    Something of ours that is on its way into the journals of others.
+
+    Attributes:
+        room: Where.
+        said: What, by kind and body, at least one.
+        seq: The number of the last of it, once it is in our journal.
+        stored: Fires then, or fails with `NotSent`.
+        received: Fires with whether all who were there have it: ``False`` when the time is up.
+        waits_for: Those who have not acknowledged it yet.
+    """
+
+    room: bytes
+    said: Sequence[tuple[str, str]]
+    seq: int = 0
+    stored: Deferred[None] = field(default_factory=Deferred)
+    received: Deferred[bool] = field(default_factory=Deferred)
+    waits_for: set[DeviceKey] = field(default_factory=set)
+
+
+class Posting:
+    """
+    Writes what we say.
+
+    Args:
+        clock: Tells the time and calls back.
+        identity: Who we are.
+        journal: Where entries are kept.
+        there: Tells who shares a room with us in a session right now.
+        wrote: Told of entries of ours that are on the disk, to send them.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        identity: Identity,
+        journal: IJournal,
+        there: Callable[[bytes], set[DeviceKey]],
+        wrote: Callable[[list[Entry]], None],
+    ) -> None:
+        self._clock = clock
+        self._identity = identity
+        self._our_key = identity.key
+        self._journal = journal
+        self._there = there
+        self._wrote = wrote
+        # What is to be said in each room, while something else is being written there.
+        self._unsaid: dict[bytes, deque[Posted]] = {}
+        self._writing: set[bytes] = set()
+        # Ours that somebody waits to have acknowledged, by room, in order.
+        self._unreceived: dict[bytes, deque[Posted]] = {}
+        self._receipts: TimeoutQueue[Posted] = TimeoutQueue(
+            clock, LONGEST_RECEIPT, lambda posted: self._answer(posted, False)
+        )
+
+    def close(self) -> None:
+        """
+        Wait for nothing any more.
+        """
+        for posted in self._receipts.stop():
+            self._answer(posted, False)
+
+    def post(self, room: bytes, text: str) -> Posted:
+        """
+        Say something: write it into our journal, and send it to those who are there.
+
+        What is said while something else is being written goes with the next run: one signature and
+        one commit for all of it.
+
+        Args:
+            room: Where.
+            text: What.
+
+        Returns:
+            The text on its way.
+        """
+        # What no UTF-8 can hold has no written form either.
+        sayable = text.encode("utf-8", "replace").decode()
+        pieces = cut_text(sayable, LARGEST_BODY, _size)
+        return self.post_entries(room, [(TEXT, piece) for piece in pieces])
+
+    def post_entries(self, room: bytes, said: Sequence[tuple[str, str]]) -> Posted:
+        """
+        Say something of any kind.
+
+        Args:
+            room: Where.
+            said: Kinds and bodies.
+
+        Returns:
+            What is on its way.
+        """
+        posted = Posted(room, said)
+        self._unsaid.setdefault(room, deque()).append(posted)
+        if room not in self._writing:
+            self._write(room)
+        return posted
+
+    def receipt_of(self, posted: Posted) -> Deferred[bool]:
+        """
+        Wait until those who are there have something.
+
+        Args:
+            posted: What, which has been stored.
+
+        Returns:
+            Fires with whether they do, within a few seconds. Never fails.
+        """
+        if not posted.received.called:
+            if posted.waits_for:
+                self._receipts.restart(posted)
+            else:
+                self._answer(posted, False)
+        return posted.received
+
+    def wait_no_longer(self, posted: Posted) -> None:
+        """
+        Nobody waits for something to be received: when it is, that is told as an event.
+
+        Args:
+            posted: What, which has been stored.
+        """
+        if not posted.received.called:
+            self._answer(posted, False)
+
+    async def texts_that_wait(self, room: bytes, key: DeviceKey) -> list[str]:
+        """
+        Read what somebody has not received yet.
+
+        Args:
+            room: Where it was said.
+            key: Who.
+
+        Returns:
+            The texts, in order.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        entries = await self._read_all(room, self._journal.receipt(room, key))
+        return [entry.said.body for entry in entries if entry.said.kind == TEXT]
+
+    async def recall(self, room: bytes) -> str:
+        """
+        Take back our last text in a room that nobody can have seen.
+
+        Args:
+            room: Which.
+
+        Returns:
+            The text.
+
+        Raises:
+            ChatError: There is none.
+            StoreError: It cannot be written.
+        """
+        if room in self._writing or self._unsaid.get(room):
+            raise ChatError("Something is being written there just now: try again.")
+        offered = self._journal.offered(room)
+        entries = await self._read_all(room, offered)
+        last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
+        if last is None or self._journal.offered(room) != offered or room in self._writing:
+            raise ChatError("There is nothing to take back: all of it may have been seen already.")
+        said = [entry.said for entry in entries if entry is not last]
+        anew = self._signed(room, offered, entries[0].prev, said)
+        self._writing.add(room)
+        try:
+            await self._journal.replace(room, offered, anew)
+        finally:
+            self._writing.discard(room)
+            self._write(room)
+        unreceived = self._unreceived.get(room, deque())
+        for posted in list(unreceived):
+            if posted.seq == last.seq:
+                unreceived.remove(posted)
+            elif posted.seq > last.seq:
+                posted.seq -= 1
+        return last.said.body
+
+    async def _read_all(self, room: bytes, after: int) -> list[Entry]:
+        entries: list[Entry] = []
+        while more := await self._journal.read(room, self._our_key, after, MOST_READ):
+            entries += more
+            after = more[-1].seq
+        return entries
+
+    def _signed(self, room: bytes, seq: int, prev: bytes, said: Sequence[Said]) -> list[Entry]:
+        entries: list[Entry] = []
+        rest = list(said)
+        while rest:
+            count = how_many_fit(rest)
+            _, more = sign_run(self._identity, room, seq + 1, prev, tuple(rest[:count]))
+            entries += more
+            seq, prev = more[-1].seq, more[-1].hash
+            rest = rest[count:]
+        return entries
+
+    def _write(self, room: bytes) -> None:
+        waiting = self._unsaid.get(room)
+        if not waiting:
+            self._unsaid.pop(room, None)
+            return
+        last = self._journal.last_time(room)
+        said: list[Said] = []
+        going: list[Posted] = []
+        budget = MOST_READ
+        seq, prev = self._journal.heads(room).get(self._our_key, (0, NOTHING))
+        while waiting and budget > 0:
+            posted = waiting.popleft()
+            going.append(posted)
+            for kind, body in posted.said:
+                last = next_time(self._clock.seconds(), last)
+                said.append(Said(last, kind, body))
+                budget -= size_of(said[-1])
+            posted.seq = seq + len(said)
+        entries = self._signed(room, seq, prev, said)
+        self._writing.add(room)
+        there = self._there(room)
+        writing: list[Deferred[None]] = [self._journal.append(entries)]
+        if there:
+            # Before anybody can see it, as is said in `IJournal.offer`.
+            writing.insert(0, self._journal.offer(room, entries[-1].seq))
+
+        def stored(_: object) -> None:
+            self._writing.discard(room)
+            # Whoever came meanwhile is sent it as part of what they lack.
+            for posted in going:
+                posted.waits_for = there & self._there(room)
+            self._unreceived.setdefault(room, deque()).extend(going)
+            self._wrote(entries)
+            self._write(room)
+            for posted in going:
+                posted.stored.callback(None)
+
+        def failed(failure: Failure) -> None:
+            self._writing.discard(room)
+            # What failed is inside: see `gatherResults`.
+            reason = cast(FirstError, failure.value).subFailure
+            for posted in going:
+                error = NotSent(f"Not kept, and so not sent: {reason.getErrorMessage()}")
+                posted.stored.errback(error)
+            reason.trap(StoreError)
+            self._write(room)
+
+        gatherResults(writing, consumeErrors=True).addCallbacks(stored, failed).addErrback(
+            lambda failure: self._log.failure("Posting failed", failure)
+        )
+
+    def acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> int:
+        """
+        Somebody told how far they hold what we said.
+
+        Args:
+            room: Where.
+            key: Who.
+            seq: The number of the last entry they hold.
+
+        Returns:
+            How many entries they have got that nobody was waiting for.
+        """
+        before = self._journal.receipt(room, key)
+        if seq <= before:
+            return 0
+        self._journal.keep_receipt(room, key, seq)
+        waited = seq - before
+        unreceived = self._unreceived.get(room, deque())
+        for posted in list(unreceived):
+            if posted.seq > seq:
+                break
+            if posted.seq <= before:
+                continue
+            is_waited_for = not posted.received.called
+            posted.waits_for.discard(key)
+            if is_waited_for:
+                waited -= len(posted.said)
+                if not posted.waits_for:
+                    self._answer(posted, True)
+        while unreceived and unreceived[0].received.called:
+            unreceived.popleft()
+        return waited
+
+    def went(self, key: DeviceKey) -> None:
+        """
+        Somebody is not there any more: nobody waits for them.
+
+        Args:
+            key: Who.
+        """
+        for unreceived in self._unreceived.values():
+            for posted in unreceived:
+                posted.waits_for.discard(key)
+
+    def _answer(self, posted: Posted, is_received: bool) -> None:
+        self._receipts.cancel(posted)
+        posted.received.callback(is_received)
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

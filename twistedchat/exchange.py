@@ -198,8 +198,10 @@ class Exchange:
 
     def _wrote(self, entries: list[Entry]) -> None:
         room = entries[0].room
+        # Whoever is removed by it is told so, too.
+        sharing = self._sharing(room)
         changed = self._rooms.stored(room, entries)
-        for link, _ in self._sharing(room):
+        for link, _ in sharing:
             self._push(link, entries)
         if changed:
             self.rooms_changed()

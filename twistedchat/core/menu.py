@@ -11,27 +11,36 @@ after whatever could not be. Without any I/O: the time comes in as an argument. 
        |  |          \-/  \--whole address, number, key, name-----/
        |  |    name of several
        |  |
-       |  \-- 2, i, a, h, 0; c, or what cannot be, from anywhere
+       |  \-- 2, i, a, w, h, 0; c, or what cannot be, from anywhere
        |--b, r--> AskingText
        |--invite--> Waiting --kept--> Choosing
        |--3--> AskingMode --A--> Choosing
        |                  \--M--> AskingWhom --...--> Choosing
+       |--m--> AskingWhichRoom --number--> AskingInRoom --w, a--> AskingText, AskingWhom
+       |                     |                      |\--x--> AskingMember --number--> AskingSure
+       |                     |                      |\--l--> AskingSure --y--> Waiting --> Choosing
+       |                     |                       \--h, p, j--> Waiting, Choosing
+       |                      \--new NAME--> Waiting --made--> AskingInRoom
+       |--y--> AskingWhom --somebody--> Reading --a page--> AskingMore --Return--> Reading
+       |--s--> AskingWords --words----> Reading                       \--anything--> Choosing
+       |--u--> AskingWhom --somebody--> Waiting --text--> AskingText
        |--v--> AskingWhom --contact--> Waiting --words--> AskingSame --n--> Choosing
        |                 |                                          \--y--> Waiting --> Choosing
        |                 \--caller, invite--> Waiting --words, kept--> Choosing
        \--t--> AskingNumber --number--> AskingDecision --decision--> Waiting --> Choosing
                            \--nothing--> Choosing     \--v--> Waiting --words--> AskingSame
 
-Where it is Waiting, the face has been asked for something and hands over no line before it has
-given the answer.
+Where it is Waiting or Reading, the face has been asked for something and hands over no line before
+it has given the answer. A program that types lines is shown no pages: it stays Reading until it has
+got everything.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias, TypeVar, assert_never
 
 from twistedchat.core.addresses import (
@@ -41,44 +50,74 @@ from twistedchat.core.addresses import (
     parse_port,
 )
 from twistedchat.core.errors import AddressError, ChatError
+from twistedchat.core.events import Progress, Sent, Speaker
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite, is_invite, parse_invite
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import PeerList, Recipient
+from twistedchat.core.reading import BATCH, Hit, Stream, cut_since, passages_of
+from twistedchat.core.roster import PeerList, Recipient, RoomId
 from twistedchat.core.trust import Caller, Contact, ContactList, Decision
 from twistedchat.core.wording import (
     MIDDLE_DOT,
     Line,
     Lists,
+    Quote,
     Row,
     caller_row,
     contact_row,
     decided_line,
     decision_lines,
+    given_back_lines,
+    history_lines,
     invite_lines,
     label_of,
     lists_lines,
+    member_row,
     name_of,
     namesakes_lines,
     nearby_row,
     notice,
+    passage_lines,
     peer_row,
+    people_lines,
+    recalled_line,
     refusal,
+    room_choice_lines,
+    room_label,
+    room_row,
+    rooms_lines,
     shown_name,
     trust_lines,
+    unread_line,
+    unread_lines,
     verified_line,
+    waits_lines,
+    with_unread,
     words_differ_lines,
     words_lines,
 )
 
 __all__ = [
+    "HITS",
     "LARGEST_TEXT",
+    "PAGE",
+    "AddTo",
     "Connect",
     "Decide",
     "Effect",
+    "Join",
+    "KeepTrying",
+    "LeaveRoom",
     "LookUp",
+    "MakeRoom",
     "Menu",
     "Quit",
+    "ReadHistory",
+    "Recall",
+    "RemoveFrom",
+    "Search",
+    "Seen",
     "SendText",
     "Show",
     "ShowWords",
@@ -91,8 +130,15 @@ __all__ = [
 # times the longest letter. A book is a file, not a line.
 LARGEST_TEXT = 64 * 1024
 
-# Texts kept for `a`: more than anyone retypes, and at most 16 MiB of the longest.
+# Texts kept for `a`, and as many for `w`: more than anyone retypes, and at most 16 MiB of the
+# longest.
 MOST_UNSENT = 256
+
+# Lines of a page: with its question and the day they fit into the smallest usual window.
+PAGE = 20
+
+# Texts that are found on a page, each with the lines around it.
+HITS = 5
 
 MENU = (
     "***** Menu *****",
@@ -102,6 +148,11 @@ MENU = (
     "b. Broadcast to connected peers",
     "r. Reply to whoever spoke last",
     "a. Send again what was not sent",
+    "w. Send it when the peer is back",
+    "u. Undo: take back a text that is still kept here",
+    "m. Rooms",
+    "y. History",
+    "s. Search",
     "i. Invite: our name, key and link",
     "t. Trust: let in, block, forget",
     "v. Verify a contact",
@@ -112,7 +163,7 @@ MENU = (
 HELP = (
     "1  Send a message. The recipient is an IP address (the port is asked next), ip:port,",
     "   [IPv6]:port, a host name, a number from the list that 2 shows, a name, the eight",
-    "   digits behind a name, or an invite that somebody gave you.",
+    "   digits behind a name, a room (#name), or an invite that somebody gave you.",
     "   The message exit takes you off that peer's lists, and it off yours.",
     "2  Show who is there. Nothing proves who a plain peer is, and others can read along; a",
     "   secure one has the key that it had when you met; of a verified one you compared it.",
@@ -120,6 +171,15 @@ HELP = (
     "b  Send one message to every connected peer.",
     "r  Reply to the peer that spoke last.",
     "a  Send again what could not be sent.",
+    "w  Have it tried every minute, and whenever the plain peer speaks; w again takes it back.",
+    "   What is for a secure peer or a room waits by itself, also while this chat is off.",
+    "u  Take back the last text to somebody, as long as nobody can have seen it.",
+    "   Or in one line: recall NAME",
+    "m  Rooms: choose one to write, read, see who is in it, add, remove, join or leave; or make",
+    "   one. In one line: room NAME, new NAME, and #NAME TEXT to write there.",
+    "y  Read what was said. In one line: history [NAME, #NAME, NUMBER or ADDRESS] [SINCE],",
+    "   where SINCE is 2026-11-24, 14:30, 20min, 2h, 3d, today or yesterday.",
+    "s  Find texts that hold all of some words. In one line: search WORDS",
     "i  Show your name, your key and your invite, which you give to those who are to find you;",
     "   in a window that is wide enough also as a QR code.",
     "t  Decide about those at the door; verify, block or forget those you know.",
@@ -181,6 +241,47 @@ class World(Protocol):
     def invite(self) -> Invite:
         """
         How to meet us.
+        """
+
+    @property
+    def key(self) -> DeviceKey:
+        """
+        Who we are.
+        """
+
+    def rooms(self) -> list[RoomRecord]:
+        """
+        The rooms that we are in or are invited to.
+        """
+
+    def members(self, room: RoomId) -> list[Speaker]:
+        """
+        Who is in a room.
+        """
+
+    def unread(self, place: Place) -> int:
+        """
+        How many texts came to a place that have not been read yet.
+        """
+
+    def place_of(self, recipient: Recipient) -> Place:
+        """
+        Where what is said between somebody and us is kept.
+        """
+
+    def speaker_of(self, line: LineOfHistory) -> str:
+        """
+        What to call the author of a line.
+        """
+
+    def recipient_of(self, line: LineOfHistory) -> Recipient:
+        """
+        To whom one would answer a line.
+        """
+
+    def progress_of(self, line: LineOfHistory) -> Progress | None:
+        """
+        How far a line of ours has come.
         """
 
 
@@ -261,21 +362,182 @@ class Decide:
 
 
 @dataclass(frozen=True, slots=True)
+class MakeRoom:
+    """
+    Found a room, then call `Menu.room_made` or `Menu.refused`.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddTo:
+    """
+    Add a contact to a room, then call `Menu.done` or `Menu.refused`.
+    """
+
+    room: RoomId
+    key: DeviceKey
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFrom:
+    """
+    Remove somebody from a room, then call `Menu.done` or `Menu.refused`.
+    """
+
+    room: RoomId
+    key: DeviceKey
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """
+    Come into a room, then call `Menu.done` or `Menu.refused`.
+    """
+
+    room: RoomId
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRoom:
+    """
+    Leave a room, then call `Menu.done` or `Menu.refused`.
+    """
+
+    room: RoomId
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """
+    Take back the last text to somebody, then call `Menu.recalled` or `Menu.refused`.
+    """
+
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """
+    Read what was said, then call `Menu.history_read` or `Menu.refused`.
+
+    Attributes:
+        place: Where; ``None`` for everywhere.
+        since: Only what was said then or later, in seconds since the epoch.
+        before: Only what stands before this line; ``None`` to begin with the newest.
+        most: How many lines.
+    """
+
+    place: Place | None
+    since: float
+    before: LineOfHistory | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """
+    Find texts and what stands around each, then call `Menu.found` or `Menu.refused`.
+
+    Attributes:
+        words: What they hold, as it was typed.
+        before: Only what came before this line; ``None`` to begin with the newest.
+        most: How many texts.
+    """
+
+    words: str
+    before: LineOfHistory | None
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    These lines of history have just been shown.
+
+    Attributes:
+        lines: Which.
+        is_newest: Whether nothing newer was left out.
+    """
+
+    lines: tuple[LineOfHistory, ...]
+    is_newest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTrying:
+    """
+    Send the texts that `Menu.late` gives when their recipients are back.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Quit:
     """
     Take leave of everyone and end.
     """
 
 
+# What `Menu.done` answers.
+_Deed: TypeAlias = Verify | Decide | AddTo | RemoveFrom | Join | LeaveRoom
+
 Effect: TypeAlias = (
-    Show | SendText | Connect | LookUp | UseInvite | ShowWords | Verify | Decide | Quit
+    Show
+    | SendText
+    | Connect
+    | LookUp
+    | UseInvite
+    | ShowWords
+    | MakeRoom
+    | _Deed
+    | Recall
+    | ReadHistory
+    | Search
+    | Seen
+    | KeepTrying
+    | Quit
 )
 
 
-class _Purpose(Enum):
-    SEND = "send"
-    CONNECT = "connect"
-    VERIFY = "verify"
+# What somebody is asked for.
+
+
+@dataclass(frozen=True, slots=True)
+class _ToSend:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _ToConnect:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _ToVerify:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _ToAdd:
+    room: RoomRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _ToRead:
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _ToRecall:
+    # Who is meant where nobody is named.
+    last: Recipient | None
+
+
+_Purpose: TypeAlias = _ToSend | _ToConnect | _ToVerify | _ToAdd | _ToRead | _ToRecall
+
+
+# What is asked.
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +560,7 @@ class _AskingPort:
 class _AskingText:
     recipients: tuple[Recipient, ...]
     prompt: str
+    draft: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,14 +585,55 @@ class _AskingSame:
 
 
 @dataclass(frozen=True, slots=True)
+class _AskingWhichRoom:
+    rooms: tuple[RoomRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _AskingInRoom:
+    room: RoomRecord
+    letters: str
+
+
+@dataclass(frozen=True, slots=True)
+class _AskingMember:
+    room: RoomRecord
+    members: tuple[Speaker, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _AskingSure:
+    question: str
+    deed: RemoveFrom | LeaveRoom
+
+
+@dataclass(frozen=True, slots=True)
+class _AskingWords:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _AskingMore:
+    next_page: ReadHistory | Search
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
-    awaited: LookUp | UseInvite | ShowWords | Verify | Decide
+    awaited: LookUp | UseInvite | ShowWords | MakeRoom | _Deed | Recall
     prompt: str
     # For a look-up and an invite: what for, and the port where there is one.
-    purpose: _Purpose = _Purpose.SEND
+    purpose: _Purpose = _ToSend()
     port: int | None = None
-    # For what has no other answer than that it is done: what to say then.
+    # For what has no other answer than that it is done: what to say then, where no event tells it.
     told: Line = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    awaited: ReadHistory | Search
+    # For a program, which gets everything: how far that has come, and what it got last.
+    stream: Stream
+    last: LineOfHistory | None = None
 
 
 _State: TypeAlias = (
@@ -341,18 +645,16 @@ _State: TypeAlias = (
     | _AskingNumber
     | _AskingDecision
     | _AskingSame
+    | _AskingWhichRoom
+    | _AskingInRoom
+    | _AskingMember
+    | _AskingSure
+    | _AskingWords
+    | _AskingMore
     | _Waiting
+    | _Reading
 )
 
-_WHOM_PROMPTS = {
-    _Purpose.SEND: "Enter the recipient's IP address: ",
-    _Purpose.CONNECT: "Enter the IP address to connect to: ",
-    _Purpose.VERIFY: "Enter the contact to verify: ",
-}
-_PORT_PROMPTS = {
-    _Purpose.SEND: "Enter the recipient's port number: ",
-    _Purpose.CONNECT: "Enter the port number to connect to: ",
-}
 _KEEPING = "Keeping that ... "
 
 _T = TypeVar("_T")
@@ -364,14 +666,18 @@ class Menu:
 
     Args:
         world: Who is there, who is known and who we are; read whenever a line needs it.
+        is_interactive: Whether a person types, who reads pages and can edit; otherwise a program.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, is_interactive: bool) -> None:
         self._world = world
+        self._is_interactive = is_interactive
         self._state: _State = _Choosing()
         self._last_list: tuple[Recipient, ...] = ()
         self._last_speaker: Recipient | None = None
+        self._last_recipient: Recipient | None = None
         self._unsent: list[tuple[Recipient, str]] = []
+        self._late: list[tuple[Address, str]] = []
 
     @property
     def prompt(self) -> str:
@@ -382,9 +688,11 @@ class Menu:
             case _Choosing():
                 return "Enter your choice: "
             case _AskingWhom(purpose=purpose):
-                return _WHOM_PROMPTS[purpose]
-            case _AskingPort(purpose=purpose):
-                return _PORT_PROMPTS[purpose]
+                return self._whom_prompt(purpose)
+            case _AskingPort(purpose=_ToConnect()):
+                return "Enter the port number to connect to: "
+            case _AskingPort():
+                return "Enter the recipient's port number: "
             case _AskingText(prompt=prompt):
                 return prompt
             case _AskingMode():
@@ -395,27 +703,71 @@ class Menu:
                 return f"Enter your choice ({'/'.join(letter for letter, _ in choices)}): "
             case _AskingSame():
                 return "Are they the same? (y/n): "
+            case _AskingWhichRoom():
+                return "Enter a number, or new and a name: "
+            case _AskingInRoom(letters=letters):
+                return f"Enter your choice ({'/'.join(letters)}): "
+            case _AskingMember():
+                return "Enter the number to remove: "
+            case _AskingSure(question=question):
+                return f"{question} (y/n): "
+            case _AskingWords():
+                return "Enter the words to look for: "
+            case _AskingMore():
+                return "Enter your choice (Return shows more, c ends): "
             case _Waiting(prompt=prompt):
                 return prompt
+            case _Reading():
+                return "Reading ... "
             case _:
                 assert_never(self._state)
+
+    def _whom_prompt(self, purpose: _Purpose) -> str:
+        match purpose:
+            case _ToSend():
+                return "Enter the recipient's IP address: "
+            case _ToConnect():
+                return "Enter the IP address to connect to: "
+            case _ToVerify():
+                return "Enter the contact to verify: "
+            case _ToAdd(room=room):
+                return f"Enter the contact to add to {self._room_label(room)}: "
+            case _ToRead():
+                return "Enter whose history to show (Return for everybody's): "
+            case _ToRecall(last=None):
+                return "Enter whose last text to take back: "
+            case _ToRecall(last=last):
+                return f"Enter whose last text to take back (Return for {self._called(last)}): "
+            case _:
+                assert_never(purpose)
+
+    @property
+    def draft(self) -> str:
+        """
+        What to begin the answer to the question with.
+        """
+        return self._state.draft if isinstance(self._state, _AskingText) else ""
 
     @property
     def is_waiting(self) -> bool:
         """
         Whether the next lines have to wait for the answer to an effect.
         """
-        return isinstance(self._state, _Waiting)
+        return isinstance(self._state, _Waiting | _Reading)
 
     def greeting(self) -> list[Effect]:
         """
         What to show first.
         """
-        return [Show(tuple(map(notice, MENU)))]
+        unread = [count for _, count in self._unread()]
+        lines = list(map(notice, MENU))
+        if unread:
+            lines.append(unread_line(sum(unread), len(unread)))
+        return [Show(tuple(lines))]
 
     def words(self) -> list[str]:
         """
-        What may be completed: names, names with keys, and addresses. Each can be typed as it is.
+        What may be completed, as it is typed: names, names with keys, rooms, and addresses.
         """
         peers = self._world.peers.active()
         contacts = [contact for contact in self._world.contacts.all() if not contact.is_blocked]
@@ -423,11 +775,17 @@ class Menu:
         labels = [
             label_of(contact.name, contact.key) for contact in contacts if _is_plain(contact.name)
         ]
+        namesakes = self.namesakes()
+        rooms = [
+            room_label(room.room, room.name, namesakes)
+            for room in self._rooms()
+            if room_label(room.room, room.name) == f"#{room.name}"
+        ]
         addresses = [
             *(peer.address for peer in peers),
             *(nearby.addresses[0] for nearby in self._world.nearby()),
         ]
-        words = [*(name for name in names if name and _is_plain(name)), *labels]
+        words = [*(name for name in names if name and _is_plain(name)), *labels, *rooms]
         return list(dict.fromkeys([*words, *map(str, addresses)]))
 
     def name(self, recipient: Recipient) -> str | None:
@@ -450,8 +808,19 @@ class Menu:
                     return contact.name
                 caller = self._caller(recipient)
                 return None if caller is None else caller.name
+            case RoomId():
+                room = self._room(recipient)
+                return None if room is None else room.name
             case _:
                 assert_never(recipient)
+
+    def namesakes(self) -> frozenset[bytes]:
+        """
+        The rooms that share their name with another one of ours.
+        """
+        rooms = self._world.rooms()
+        names = Counter(room.name.strip().casefold() for room in rooms)
+        return frozenset(room.room for room in rooms if names[room.name.strip().casefold()] > 1)
 
     def spoke(self, speaker: Recipient) -> None:
         """
@@ -472,6 +841,57 @@ class Menu:
         """
         self._unsent.append((recipient, text))
         del self._unsent[:-MOST_UNSENT]
+
+    def sent(self, recipient: Recipient, sent: Sent) -> None:
+        """
+        A text went out, or is kept by the node.
+
+        Args:
+            recipient: Whom it was for.
+            sent: What became of it: whoever answers at an address may have a key.
+        """
+        if self._last_recipient == recipient:
+            self._last_recipient = sent.recipient
+
+    # Texts for plain peers that are away.
+
+    @property
+    def late(self) -> tuple[tuple[Address, str], ...]:
+        """
+        What is to be sent when its recipient is back, and to whom.
+        """
+        return tuple(self._late)
+
+    def late_sent(self, address: Address, text: str) -> None:
+        """
+        One of them has been sent.
+
+        Args:
+            address: To whom.
+            text: What.
+        """
+        self._replace(address, text, [])
+
+    def late_not_sent(self, address: Address, text: str, unsent: str) -> None:
+        """
+        One of them could not be sent, or not all of it.
+
+        Args:
+            address: To whom it was to go.
+            text: What.
+            unsent: What is still to be sent.
+        """
+        self._replace(address, text, [unsent])
+
+    def _replace(self, address: Address, text: str, rest: list[str]) -> None:
+        # Somebody may have taken it back meanwhile.
+        one = (address, text)
+        if one in self._late:
+            index = self._late.index(one)
+            self._late[index : index + 1] = [(address, part) for part in rest]
+        elif one in self._unsent:
+            index = self._unsent.index(one)
+            self._unsent[index : index + 1] = [(address, part) for part in rest]
 
     # A person typed.
 
@@ -544,7 +964,7 @@ class Menu:
             name: What they call themselves in it.
         """
         match self._state:
-            case _Waiting(awaited=UseInvite(), purpose=_Purpose.VERIFY):
+            case _Waiting(awaited=UseInvite(), purpose=_ToVerify()):
                 return self._back(verified_line(label_of(name, key)))
             case _Waiting(awaited=UseInvite(), purpose=purpose):
                 return self._to(purpose, key, f"Enter your message to {label_of(name, key)}: ")
@@ -570,11 +990,96 @@ class Menu:
 
     def done(self) -> list[Effect]:
         """
-        The answer to `Verify` and `Decide`: it has been kept.
+        The answer to what has only to be kept: it has been.
         """
         match self._state:
-            case _Waiting(awaited=Verify() | Decide(), told=told):
-                return self._back(told)
+            case _Waiting(
+                awaited=Verify() | Decide() | AddTo() | RemoveFrom() | Join() | LeaveRoom(),
+                told=told,
+            ):
+                self._state = _Choosing()
+                return [Show((told,))] if told else []
+            case _:
+                return []
+
+    def room_made(self, room: RoomRecord) -> list[Effect]:
+        """
+        The answer to `MakeRoom`.
+
+        Args:
+            room: The new room.
+        """
+        match self._state:
+            case _Waiting(awaited=MakeRoom()):
+                return self._in_room(room)
+            case _:
+                return []
+
+    def recalled(self, text: str) -> list[Effect]:
+        """
+        The answer to `Recall`.
+
+        Args:
+            text: What was taken back.
+        """
+        match self._state:
+            case _Waiting(awaited=Recall(recipient)):
+                called = self._called(recipient)
+                self._state = _Choosing()
+                if self._is_interactive:
+                    prompt = f"Enter your message to {called}: "
+                    self._state = _AskingText((recipient,), prompt, text)
+                return [Show((recalled_line(called, text),))]
+            case _:
+                return []
+
+    def history_read(self, lines: Sequence[LineOfHistory]) -> list[Effect]:
+        """
+        The answer to `ReadHistory`.
+
+        Args:
+            lines: What was read, the newest first.
+        """
+        match self._state:
+            case _Reading(awaited=ReadHistory() as asked) as reading:
+                if not lines and asked.before is None:
+                    return self._refuse("Nothing was said there, or not since then.")
+                if self._is_interactive:
+                    return self._show_page(asked, lines)
+                return self._show_batch(reading, asked, lines)
+            case _:
+                return []
+
+    def found(self, hits: Sequence[Hit]) -> list[Effect]:
+        """
+        The answer to `Search`.
+
+        Args:
+            hits: What was found, the newest first, each with what stands around it.
+        """
+        match self._state:
+            case _Reading(awaited=Search() as asked):
+                if not hits and asked.before is None:
+                    return self._refuse(f"Nothing that was said holds all of: {asked.words[:60]}")
+                page, is_more = hits[: asked.most - 1], len(hits) == asked.most
+                namesakes = self.namesakes()
+                shown = Show(
+                    tuple(
+                        line
+                        for passage in passages_of(page)
+                        for line in passage_lines(
+                            [self._quote(line) for line in passage.lines], passage.found, namesakes
+                        )
+                    )
+                )
+                self._state = _Choosing()
+                if not is_more:
+                    return [shown]
+                effect = replace(asked, before=page[-1][0])
+                if self._is_interactive:
+                    self._state = _AskingMore(effect)
+                    return [shown]
+                return [shown, *self._read(effect)]
             case _:
                 return []
 
@@ -598,6 +1103,8 @@ class Menu:
         match self._state:
             case _Choosing():
                 return self._choose(typed, now)
+            case _AskingWhom(purpose=_ToRead() as purpose):
+                return self._with_whose_history(purpose, typed, now)
             case _AskingWhom(purpose=purpose):
                 return self._with_whom(purpose, typed, now)
             case _AskingPort(purpose=purpose, host=host):
@@ -606,6 +1113,7 @@ class Menu:
                 if not typed:
                     return self._refuse("There is nothing to send: the message is empty.")
                 self._state = _Choosing()
+                self._last_recipient = recipients[-1]
                 return [SendText(recipients, typed)]
             case _AskingMode():
                 return self._with_mode(typed.casefold())
@@ -615,7 +1123,23 @@ class Menu:
                 return self._with_decision(subject, dict(choices), typed.casefold())
             case _AskingSame(key=key):
                 return self._with_same(key, typed.casefold())
-            case _Waiting():
+            case _AskingWhichRoom(rooms=rooms):
+                return self._with_which_room(rooms, typed, now)
+            case _AskingInRoom(room=room, letters=letters):
+                return self._with_choice_in_room(room, letters, typed.casefold())
+            case _AskingMember(room=room, members=members):
+                return self._with_member(room, members, typed)
+            case _AskingSure(deed=deed):
+                return self._with_sure(deed, typed.casefold())
+            case _AskingWords():
+                return self._search(typed)
+            case _AskingMore(next_page=next_page):
+                if not typed:
+                    return self._read(next_page)
+                # Nobody has to leave a page before they go on.
+                self._state = _Choosing()
+                return self._choose(typed, now)
+            case _Waiting() | _Reading():
                 return []
             case _:
                 assert_never(self._state)
@@ -627,7 +1151,7 @@ class Menu:
             case "0":
                 return [Show((notice("Exiting..."),)), Quit()]
             case "1":
-                self._state = _AskingWhom(_Purpose.SEND)
+                self._state = _AskingWhom(_ToSend())
                 return []
             case "2":
                 lists = self._lists(now)
@@ -650,30 +1174,67 @@ class Menu:
                 return self._reply()
             case "a":
                 return self._send_again()
+            case "w":
+                return self._send_later()
+            case "u":
+                self._state = _AskingWhom(_ToRecall(self._recallable()))
+                return []
+            case "m":
+                return self._choose_room(self._rooms(), now)
+            case "y":
+                return self._ask_whose_history(now)
+            case "s":
+                self._state = _AskingWords()
+                return []
             case "i":
                 return [Show(tuple(invite_lines(self._world.team, self._world.invite())))]
             case "t":
                 return self._trust(now)
             case "v":
-                self._state = _AskingWhom(_Purpose.VERIFY)
+                self._state = _AskingWhom(_ToVerify())
                 return []
             case "h":
                 return [Show(tuple(map(notice, HELP)))]
             case _:
-                if is_invite(typed):
-                    return self._with_invite(_Purpose.CONNECT, typed)
+                return self._with_words(typed, now)
+
+    def _with_words(self, typed: str, now: float) -> list[Effect]:
+        if is_invite(typed):
+            return self._with_invite(_ToConnect(), typed)
+        if typed.startswith("#"):
+            return self._write_to_room(typed)
+        # Whoever is used to it may put a slash before a command.
+        command, _, rest = typed.removeprefix("/").partition(" ")
+        rest = rest.strip()
+        match command.casefold():
+            case "history":
+                return self._with_whose_history(_ToRead(), rest, now)
+            case "search":
+                if rest:
+                    return self._search(rest)
+                self._state = _AskingWords()
+                return []
+            case "recall":
+                return self._with_whom(_ToRecall(self._recallable()), rest, now)
+            case "room" | "rooms" if not rest:
+                return self._choose_room(self._rooms(), now)
+            case "room":
+                return self._with_which_room((), rest, now)
+            case "new":
+                return self._make_room(rest)
+            case _:
                 return self._refuse("Invalid choice. Please try again, or type h for help.")
 
     def _lists(self, now: float) -> Lists:
         peers = self._world.peers.active()
-        rows = {peer.id: peer_row(peer, now) for peer in peers}
+        rows = {peer.id: self._with_unread(peer_row(peer, now)) for peer in peers}
         connected = {peer.id: rows[peer.id] for peer in peers if peer.is_connected}
         contacts = {contact.key: contact for contact in self._world.contacts.all()}
         return Lists(
             active=tuple(rows.values()),
             connected=tuple(connected.values()),
             away=[
-                contact_row(contact, now)
+                self._with_unread(contact_row(contact, now))
                 for contact in contacts.values()
                 if contact.key not in rows and not contact.is_blocked
             ],
@@ -684,8 +1245,12 @@ class Menu:
                 # Where there is a session already, or whom we keep out, there is nothing to find.
                 if nearby.key not in connected and not (contact and contact.is_blocked)
             ],
+            rooms=self._room_rows(self._rooms()),
             callers=[caller_row(caller, now) for caller in self._world.callers()],
         )
+
+    def _with_unread(self, row: Row) -> Row:
+        return with_unread(row, self._world.unread(self._world.place_of(row.recipient)))
 
     def _broadcast(self) -> list[Effect]:
         recipients = tuple(peer.id for peer in self._world.peers.connected())
@@ -701,7 +1266,8 @@ class Menu:
         if self._last_speaker is None:
             return self._refuse("Nobody has spoken yet: there is nobody to reply to.")
         speaker = self._last_speaker
-        called = name_of(speaker, self.name(speaker))
+        called = self._called(speaker)
+        self._check_room(speaker)
         self._state = _AskingText((speaker,), f"Enter your reply to {called}: ")
         return []
 
@@ -710,6 +1276,25 @@ class Menu:
             return self._refuse("There is nothing to send again.")
         unsent, self._unsent = self._unsent, []
         return [SendText((recipient,), text) for recipient, text in unsent]
+
+    def _send_later(self) -> list[Effect]:
+        late = [(to, text) for to, text in self._unsent if isinstance(to, Address)]
+        if late:
+            if len(self._late) + len(late) > MOST_UNSENT:
+                return self._refuse(
+                    f"{len(self._late)} texts are kept already: take them back with w when the "
+                    "others have been sent with a."
+                )
+            self._unsent = [one for one in self._unsent if not isinstance(one[0], Address)]
+            self._late += late
+            lines = [line for address, text in late for line in waits_lines(address, text)]
+            return [Show(tuple(lines)), KeepTrying()]
+        if not self._late:
+            return self._refuse("There is nothing to send later.")
+        late, self._late = self._late, []
+        for address, text in late:
+            self.not_sent(address, text)
+        return self._back(*(line for one in late for line in given_back_lines(*one)))
 
     def _with_mode(self, mode: str) -> list[Effect]:
         match mode:
@@ -720,7 +1305,7 @@ class Menu:
                 self._state = _Choosing()
                 return [Connect(recipients, manual=False)]
             case "m":
-                self._state = _AskingWhom(_Purpose.CONNECT)
+                self._state = _AskingWhom(_ToConnect())
                 return []
             case _:
                 return self._refuse("Invalid choice. Please try again: it is A or M.")
@@ -728,8 +1313,15 @@ class Menu:
     # Whom a person means.
 
     def _with_whom(self, purpose: _Purpose, typed: str, now: float) -> list[Effect]:
+        if isinstance(purpose, _ToRecall) and not typed:
+            return self._with_nobody(purpose)
         if is_invite(typed):
             return self._with_invite(purpose, typed)
+        if typed.startswith("#"):
+            rooms, rest = self._rooms_called(typed)
+            if not rooms or rest:
+                return self._refuse(f"Unknown: you are in no room {typed[:60]}. Show them with m.")
+            return self._with_one_of(purpose, [RoomId(room.room) for room in rooms], now)
         keyed = self._keyed(typed)
         if keyed:
             return self._with_one_of(purpose, keyed, now)
@@ -740,7 +1332,7 @@ class Menu:
         if typed.isascii() and typed.isdecimal():
             return self._with_number(purpose, typed)
         named = self._named(purpose, typed)
-        if purpose is _Purpose.VERIFY:
+        if isinstance(purpose, _ToVerify | _ToAdd | _ToRecall):
             if named:
                 return self._with_one_of(purpose, named, now)
             return self._refuse(
@@ -758,6 +1350,11 @@ class Menu:
                 named = []
         if named:
             return self._with_one_of(purpose, named, now)
+        if isinstance(purpose, _ToRead) and port is None:
+            return self._refuse(
+                "Unknown: nobody here has that name. Give a number from the list that 2 shows, or "
+                "an address with its port."
+            )
         if is_host_name(host):
             self._state = _Waiting(LookUp(host), f"Looking up {host} ... ", purpose, port)
             return [LookUp(host)]
@@ -789,11 +1386,20 @@ class Menu:
     def _named(self, purpose: _Purpose, typed: str) -> list[Recipient]:
         named = [peer.id for peer in self._world.peers.named(typed)]
         named += [contact.key for contact in self._world.contacts.named(typed)]
-        if purpose is _Purpose.VERIFY:
-            # Before somebody is let in is a good moment; and without a key there is nothing to do.
+        if isinstance(purpose, _ToVerify):
+            # Before somebody is let in is a good moment.
             callers = self._world.callers()
             named += [caller.key for caller in callers if _is_same(caller.name, typed)]
+        if isinstance(purpose, _ToVerify | _ToAdd | _ToRecall):
+            # Without a key there is nothing to do.
             named = [recipient for recipient in named if isinstance(recipient, DeviceKey)]
+        if isinstance(purpose, _ToSend | _ToRead | _ToRecall):
+            named += [
+                RoomId(room.room)
+                for room in self._world.rooms()
+                # Nobody's invitation may catch what is meant for somebody else.
+                if room.stay is not Stay.INVITED and _is_same(room.name, typed)
+            ]
         return list(dict.fromkeys(named))
 
     def _with_one_of(
@@ -801,12 +1407,17 @@ class Menu:
     ) -> list[Effect]:
         if len(recipients) == 1:
             return self._with_known(purpose, recipients[0])
+        self._state = _AskingWhom(purpose)
         self._last_list = tuple(recipients)
+        return [Show(tuple(namesakes_lines(self._rows_of(recipients, now))))]
+
+    def _rows_of(self, recipients: Sequence[Recipient], now: float) -> list[Row]:
         rows: dict[Recipient, Row] = {}
         rows |= {caller.key: caller_row(caller, now) for caller in self._world.callers()}
         rows |= {contact.key: contact_row(contact, now) for contact in self._world.contacts.all()}
         rows |= {peer.id: peer_row(peer, now) for peer in self._world.peers.active()}
-        return [Show(tuple(namesakes_lines([rows[recipient] for recipient in recipients])))]
+        rows |= {row.recipient: row for row in self._room_rows(self._world.rooms())}
+        return [rows[recipient] for recipient in recipients]
 
     def _with_number(self, purpose: _Purpose, digits: str) -> list[Effect]:
         if not self._last_list:
@@ -816,18 +1427,37 @@ class Menu:
             return self._refuse(f"No number {digits[:20]} in the last list: show it again with 2.")
         return self._with_known(purpose, recipient)
 
+    def _with_nobody(self, purpose: _ToRecall) -> list[Effect]:
+        if purpose.last is None:
+            return self._refuse("Nothing was sent that could be taken back: say to whom it was.")
+        return self._with_known(purpose, purpose.last)
+
     def _with_known(self, purpose: _Purpose, recipient: Recipient) -> list[Effect]:
-        called = name_of(recipient, self.name(recipient))
+        called = self._called(recipient)
         if isinstance(recipient, DeviceKey):
             contact = self._world.contacts.find(recipient)
             is_caller = self._caller(recipient) is not None
-            if contact is not None and contact.is_blocked:
+            if contact is not None and contact.is_blocked and not isinstance(purpose, _ToRead):
                 return self._refuse(f"Blocked: {called}. Forget it with t first.")
-            if contact is None and is_caller and purpose is not _Purpose.VERIFY:
+            if contact is None and is_caller and not isinstance(purpose, _ToVerify):
                 return self._refuse(f"At the door: {called}. Let it in with t first.")
             if contact is None and not is_caller:
-                return self._refuse(f"No longer known: {called}. Show the lists again with 2.")
+                return self._refuse(f"No contact: {called}. Show the lists again with 2.")
+        if isinstance(purpose, _ToSend):
+            self._check_room(recipient)
         return self._to(purpose, recipient, f"Enter your message to {called}: ")
+
+    def _check_room(self, recipient: Recipient) -> None:
+        if not isinstance(recipient, RoomId):
+            return
+        room = self._room(recipient)
+        if room is None or room.stay is Stay.LEFT:
+            raise ChatError("You are not in that room any more.")
+        if room.stay is Stay.INVITED:
+            raise ChatError(f"You are only invited to {self._room_label(room)}: join it with m.")
+
+    def _called(self, recipient: Recipient) -> str:
+        return name_of(recipient, self.name(recipient), self.namesakes())
 
     def _caller(self, key: DeviceKey) -> Caller | None:
         return next((caller for caller in self._world.callers() if caller.key == key), None)
@@ -839,19 +1469,278 @@ class Menu:
         return self._to(purpose, Address(host, port), "Enter your message: ")
 
     def _to(self, purpose: _Purpose, recipient: Recipient, prompt: str) -> list[Effect]:
-        match purpose:
-            case _Purpose.SEND:
+        match purpose, recipient:
+            case _ToSend(), _:
                 self._state = _AskingText((recipient,), prompt)
                 return []
-            case _Purpose.CONNECT:
+            case _ToConnect(), RoomId():
+                return self._refuse("A room is not connected to: connect to those who are in it.")
+            case _ToConnect(), _:
                 self._state = _Choosing()
                 return [Connect((recipient,), manual=True)]
-            case _Purpose.VERIFY:
-                if not isinstance(recipient, DeviceKey):
-                    return self._refuse(f"There is no key to compare: {recipient} is no contact.")
+            case _ToVerify(), DeviceKey():
                 return self._show_words(recipient)
+            case _ToVerify(), _:
+                called = name_of(recipient, None)
+                return self._refuse(f"There is no key to compare: {called} is no contact.")
+            case _ToAdd(room=room), DeviceKey():
+                return self._wait_for(AddTo(RoomId(room.room), recipient))
+            case _ToAdd(), _:
+                called = name_of(recipient, None)
+                return self._refuse(f"Only a contact can be added: {called} is none.")
+            case _ToRead(since=since), _:
+                return self._read_history(self._world.place_of(recipient), since)
+            case _ToRecall(), Address():
+                return self._refuse("What went out in plain cannot be taken back.")
+            case _ToRecall(), _:
+                effect = Recall(recipient)
+                self._state = _Waiting(effect, "Taking it back ... ")
+                return [effect]
             case _:
-                assert_never(purpose)
+                assert_never(purpose)  # type: ignore[arg-type]
+
+    # What was said.
+
+    def _ask_whose_history(self, now: float) -> list[Effect]:
+        self._state = _AskingWhom(_ToRead())
+        unread = [recipient for recipient, _ in self._unread()]
+        if not unread:
+            return []
+        self._last_list = tuple(unread)
+        rows = map(self._with_unread, self._rows_of(unread, now))
+        return [Show(tuple(unread_lines(list(rows))))]
+
+    def _unread(self) -> list[tuple[Recipient, int]]:
+        recipients: list[Recipient] = [
+            *(contact.key for contact in self._world.contacts.all() if not contact.is_blocked),
+            *(RoomId(room.room) for room in self._rooms()),
+            *(peer.address for peer in self._world.peers.active() if peer.key is None),
+        ]
+        unread = [
+            (recipient, self._world.unread(self._world.place_of(recipient)))
+            for recipient in recipients
+        ]
+        return [(recipient, count) for recipient, count in unread if count]
+
+    def _with_whose_history(self, purpose: _ToRead, typed: str, now: float) -> list[Effect]:
+        whose, since = cut_since(typed, now)
+        if since is not None:
+            purpose = _ToRead(since)
+        if not whose:
+            return self._read_history(None, purpose.since)
+        return self._with_whom(purpose, whose, now)
+
+    def _read_history(self, place: Place | None, since: float) -> list[Effect]:
+        # On a page one more, so as to know whether there are any.
+        return self._read(
+            ReadHistory(place, since, None, PAGE + 1 if self._is_interactive else BATCH)
+        )
+
+    def _search(self, words: str) -> list[Effect]:
+        if not words:
+            return self._refuse("There is nothing to look for: no word was typed.")
+        return self._read(Search(words, None, (HITS if self._is_interactive else BATCH) + 1))
+
+    def _read(self, effect: ReadHistory | Search) -> list[Effect]:
+        self._state = _Reading(effect, Stream())
+        return [effect]
+
+    def _show_page(self, asked: ReadHistory, lines: Sequence[LineOfHistory]) -> list[Effect]:
+        page = lines[:PAGE]
+        self._state = _Choosing()
+        if len(lines) > PAGE:
+            self._state = _AskingMore(replace(asked, before=page[-1]))
+        return self._shown(page[::-1], None, is_newest=asked.before is None)
+
+    def _show_batch(
+        self, reading: _Reading, asked: ReadHistory, lines: Sequence[LineOfHistory]
+    ) -> list[Effect]:
+        shown, following = reading.stream.take(lines)
+        effects = self._shown(shown, reading.last, is_newest=reading.last is None) if shown else []
+        if following is None:
+            self._state = _Choosing()
+            return effects
+        before, most = following
+        effect = replace(asked, before=before, most=most)
+        last = shown[-1] if shown else reading.last
+        self._state = _Reading(effect, reading.stream, last)
+        return [*effects, effect]
+
+    def _shown(
+        self, lines: Sequence[LineOfHistory], after: LineOfHistory | None, *, is_newest: bool
+    ) -> list[Effect]:
+        quotes = map(self._quote, lines)
+        drawn = history_lines(quotes, after, self.namesakes())
+        return [Show(tuple(drawn)), Seen(tuple(lines), is_newest)]
+
+    def _quote(self, line: LineOfHistory) -> Quote:
+        recipient = self._world.recipient_of(line)
+        # In a room somebody else may have said it; between two the key of the other is what counts.
+        key = recipient if isinstance(recipient, DeviceKey) else line.author
+        contact = None if key is None else self._world.contacts.find(key)
+        return Quote(
+            line,
+            recipient,
+            self.name(recipient),
+            self._world.speaker_of(line),
+            contact is not None and contact.is_verified,
+            self._world.progress_of(line),
+        )
+
+    def _recallable(self) -> Recipient | None:
+        # What went out in plain is gone.
+        return None if isinstance(self._last_recipient, Address) else self._last_recipient
+
+    # Rooms.
+
+    def _rooms(self) -> list[RoomRecord]:
+        return [room for room in self._world.rooms() if room.stay is not Stay.LEFT]
+
+    def _room(self, recipient: RoomId) -> RoomRecord | None:
+        return next((room for room in self._world.rooms() if room.room == recipient.raw), None)
+
+    def _room_label(self, room: RoomRecord) -> str:
+        return room_label(room.room, room.name, self.namesakes())
+
+    def _room_rows(self, rooms: Sequence[RoomRecord]) -> list[Row]:
+        namesakes = self.namesakes()
+        return [
+            self._with_unread(
+                room_row(
+                    room,
+                    len(self._world.members(RoomId(room.room))),
+                    self.name(room.inviter),
+                    namesakes,
+                )
+            )
+            for room in rooms
+        ]
+
+    def _rooms_called(self, typed: str) -> tuple[list[RoomRecord], str]:
+        # Those with the longest name that the line begins with, and what stands behind it.
+        found: dict[int, list[RoomRecord]] = {}
+        for room in self._world.rooms():
+            short = room_label(room.room, None).rpartition(MIDDLE_DOT)[2]
+            for name in (room.name, f"{room.name}{MIDDLE_DOT}{short}"):
+                end = 1 + len(name)
+                if _is_same(name, typed[1:end]) and typed[end : end + 1].strip() == "":
+                    found.setdefault(end, []).append(room)
+        end = max(found, default=0)
+        return found.get(end, []), typed[end:].strip()
+
+    def _write_to_room(self, typed: str) -> list[Effect]:
+        rooms, text = self._rooms_called(typed)
+        if len(rooms) != 1:
+            known = "is the name of several rooms" if rooms else "is no room of yours"
+            return self._refuse(f"{typed.split()[0][:60]} {known}: show them with m.")
+        recipient = RoomId(rooms[0].room)
+        effects = self._with_known(_ToSend(), recipient)
+        return self._answer(text, 0.0) if text else effects
+
+    def _choose_room(self, rooms: Sequence[RoomRecord], now: float) -> list[Effect]:
+        self._state = _AskingWhichRoom(tuple(rooms))
+        self._last_list = tuple(RoomId(room.room) for room in rooms)
+        return [Show(tuple(rooms_lines(self._room_rows(rooms))))]
+
+    def _with_which_room(self, rooms: Sequence[RoomRecord], typed: str, now: float) -> list[Effect]:
+        if not typed:
+            # Whoever only wanted to look.
+            self._state = _Choosing()
+            return []
+        command, _, name = typed.partition(" ")
+        if command.casefold() == "new":
+            return self._make_room(name)
+        room = _numbered(typed, rooms)
+        if room is not None:
+            return self._in_room(room)
+        named, rest = self._rooms_called(typed if typed.startswith("#") else f"#{typed}")
+        named = [] if rest else [room for room in named if room.stay is not Stay.LEFT]
+        if len(named) == 1:
+            return self._in_room(named[0])
+        if named:
+            return self._choose_room(named, now)
+        return self._refuse(f"Unknown: you are in no room {typed[:60]}. Show them again with m.")
+
+    def _make_room(self, name: str) -> list[Effect]:
+        effect = MakeRoom(name.strip().removeprefix("#"))
+        if not effect.name:
+            return self._refuse("A room needs a name: new, and then what it is to be called.")
+        self._state = _Waiting(effect, _KEEPING)
+        return [effect]
+
+    def _in_room(self, room: RoomRecord) -> list[Effect]:
+        letters = "jl"
+        if room.stay is Stay.JOINED:
+            letters = "whpaxl" if room.founder == self._world.key else "whpal"
+        self._state = _AskingInRoom(room, letters)
+        return [Show(tuple(room_choice_lines(self._room_label(room), letters)))]
+
+    def _with_choice_in_room(self, room: RoomRecord, letters: str, letter: str) -> list[Effect]:
+        recipient, label = RoomId(room.room), self._room_label(room)
+        members = self._world.members(recipient)
+        match letter if letter and letter in letters else "":
+            case "w":
+                return self._with_known(_ToSend(), recipient)
+            case "h":
+                return self._read_history(self._world.place_of(recipient), 0.0)
+            case "p":
+                self._state = _Choosing()
+                return self._show_people(room, members)
+            case "a":
+                self._state = _AskingWhom(_ToAdd(room))
+                return []
+            case "x":
+                others = tuple(member for member in members if member.key != self._world.key)
+                if not others:
+                    return self._refuse(f"Nobody but you is in {label}.")
+                self._state = _AskingMember(room, others)
+                return self._show_people(room, others)
+            case "j":
+                told = notice(f"Joining {label}: it opens when somebody who is in it is here.")
+                return self._wait_for(Join(recipient), told)
+            case "l":
+                self._state = _AskingSure(f"Leave {label}?", LeaveRoom(recipient))
+                return []
+            case _:
+                return self._refuse(
+                    f"Invalid choice. Please try again with m: it is one of {', '.join(letters)}."
+                )
+
+    def _show_people(self, room: RoomRecord, people: Sequence[Speaker]) -> list[Effect]:
+        if not people:
+            return self._refuse("Who is in it is not known before somebody who is has been met.")
+        self._last_list = tuple(one.key for one in people)
+        rows = [
+            member_row(one, is_us=one.key == self._world.key, is_founder=one.key == room.founder)
+            for one in people
+        ]
+        return [Show(tuple(people_lines(self._room_label(room), rows)))]
+
+    def _with_member(
+        self, room: RoomRecord, members: Sequence[Speaker], digits: str
+    ) -> list[Effect]:
+        member = _numbered(digits, members)
+        if member is None:
+            return self._refuse(f"No number {digits[:20]} in the list: show it again with m.")
+        who = label_of(member.name, member.key)
+        self._state = _AskingSure(
+            f"Remove {who} from {self._room_label(room)}?",
+            RemoveFrom(RoomId(room.room), member.key),
+        )
+        return []
+
+    def _with_sure(self, deed: RemoveFrom | LeaveRoom, answer: str) -> list[Effect]:
+        match answer:
+            case "y" | "yes":
+                return self._wait_for(deed)
+            case "n" | "no":
+                return self._back(notice("Nothing was done."))
+            case _:
+                return self._refuse("Invalid choice. Please try again with m: it is y or n.")
+
+    def _wait_for(self, deed: _Deed, told: Line = ()) -> list[Effect]:
+        self._state = _Waiting(deed, _KEEPING, told=told)
+        return [deed]
 
     # Whom a person trusts.
 
@@ -864,9 +1753,7 @@ class Menu:
         label = label_of(self.name(key), key)
         match answer:
             case "y" | "yes":
-                effect = Verify(key)
-                self._state = _Waiting(effect, _KEEPING, told=verified_line(label))
-                return [effect]
+                return self._wait_for(Verify(key), verified_line(label))
             case "n" | "no":
                 return self._back(*words_differ_lines(label))
             case _:
@@ -912,9 +1799,9 @@ class Menu:
         if decision is None:
             return self._show_words(subject.key)
         caller = subject if isinstance(subject, Caller) else None
-        effect = Decide(subject.key, decision, caller)
-        self._state = _Waiting(effect, _KEEPING, told=decided_line(subject, decision))
-        return [effect]
+        return self._wait_for(
+            Decide(subject.key, decision, caller), decided_line(subject, decision)
+        )
 
 
 def _numbered(digits: str, things: Sequence[_T]) -> _T | None:

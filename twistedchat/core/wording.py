@@ -9,7 +9,7 @@ choose a name that makes a line of ours look like another one. Without any I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -21,6 +21,7 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Kind
 from twistedchat.core.events import (
     CallerCame,
+    CaughtUp,
     ConnectReceived,
     Event,
     ExitReceived,
@@ -32,18 +33,24 @@ from twistedchat.core.events import (
     PeerRemoved,
     PlainTextReceived,
     Progress,
+    RoomChange,
+    RoomChanged,
+    RoomTextReceived,
     Sent,
     SessionOpened,
+    Speaker,
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
     TextsStranded,
     UnknownTextReceived,
 )
+from twistedchat.core.history import LineOfHistory, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite, qr_lines
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import Peer, Recipient
+from twistedchat.core.roster import Peer, Recipient, RoomId
 from twistedchat.core.safetext import safe_text
 from twistedchat.core.trust import Caller, Contact, Decision, Reason
 
@@ -52,6 +59,7 @@ __all__ = [
     "Fragment",
     "Line",
     "Lists",
+    "Quote",
     "Row",
     "caller_row",
     "contact_row",
@@ -59,20 +67,36 @@ __all__ = [
     "decision_lines",
     "event_lines",
     "failed_connection_line",
+    "given_back_lines",
+    "history_lines",
     "invite_lines",
     "label_of",
+    "late_lines",
     "lists_lines",
+    "member_row",
     "name_of",
     "namesakes_lines",
     "nearby_row",
     "not_sent_lines",
     "notice",
+    "passage_lines",
     "peer_row",
+    "people_lines",
+    "recalled_line",
     "refusal",
+    "room_choice_lines",
+    "room_label",
+    "room_row",
+    "rooms_lines",
     "sent_line",
     "shown_name",
+    "still_late_lines",
     "trust_lines",
+    "unread_line",
+    "unread_lines",
     "verified_line",
+    "waits_lines",
+    "with_unread",
     "words_differ_lines",
     "words_lines",
 ]
@@ -94,6 +118,12 @@ _FALSE_SHORT = re.compile(
     "([\u00b7\u0387\u1427\u16eb\u2022\u2027\u2219\u22c5\u2e31\u30fb\ua78f\uff65\U00010101])"
     "(?=[0-9a-fA-F]{8})"
 )
+
+# What in the name of a room could be taken for the end of the brackets that it stands in.
+_BRACKETS = {ord(bracket): f"<U+{ord(bracket):04X}>" for bracket in "[]"}
+
+# Digits that tell two rooms of one name apart.
+_SHORT_LENGTH = 8
 
 # Stands before what belongs to the line above.
 _INDENT = " " * 6
@@ -146,30 +176,50 @@ def label_of(name: str | None, key: DeviceKey) -> str:
     return f"{shown_name(name)}{MIDDLE_DOT}{key.short}"
 
 
-def name_of(recipient: Recipient, name: str | None) -> str:
+def room_label(room: bytes, name: str | None, namesakes: Collection[bytes] = ()) -> str:
     """
-    What to call a peer in a sentence.
+    What to call a room.
+
+    Args:
+        room: Which.
+        name: What its founder called it, if that is known.
+        namesakes: The rooms that share their name with another one of ours.
+
+    Returns:
+        ``#name``; ``#name·1a2b3c4d`` where that is not enough. Safe to show, in brackets too.
+    """
+    label = f"#{shown_name(name).translate(_BRACKETS)}"
+    is_enough = name is not None and room not in namesakes
+    return label if is_enough else f"{label}{MIDDLE_DOT}{room.hex()[:_SHORT_LENGTH]}"
+
+
+def name_of(recipient: Recipient, name: str | None, namesakes: Collection[bytes] = ()) -> str:
+    """
+    What to call a peer or a room in a sentence.
 
     Args:
         recipient: Who.
         name: What it calls itself, if that is known.
+        namesakes: The rooms that share their name with another one of ours.
 
     Returns:
-        ``name·key`` of a secure peer; otherwise ``name (host:port)``, or just the address. Safe to
-        show.
+        ``name·key`` of a secure peer; ``#name`` of a room; otherwise ``name (host:port)``, or just
+        the address. Safe to show.
     """
     match recipient:
         case DeviceKey():
             return label_of(name, recipient)
+        case RoomId(room):
+            return room_label(room, name, namesakes)
         case Address():
             return str(recipient) if name is None else f"{shown_name(name)} ({recipient})"
         case _:
             assert_never(recipient)
 
 
-def _addressee(recipient: Recipient, name: str | None) -> str:
+def _addressee(recipient: Recipient, name: str | None, namesakes: Collection[bytes] = ()) -> str:
     # Without the name that somebody claims at an address: it is no part of where a text went.
-    return name_of(recipient, name if isinstance(recipient, DeviceKey) else None)
+    return name_of(recipient, None if isinstance(recipient, Address) else name, namesakes)
 
 
 def _label(name: str | None, key: DeviceKey) -> Line:
@@ -184,12 +234,13 @@ def _level(is_verified: bool) -> str:
 # --- what the node tells ----------------------------------------------------------------------
 
 
-def event_lines(event: Event) -> list[Line]:
+def event_lines(event: Event, namesakes: Collection[bytes] = ()) -> list[Line]:
     """
     What to show for something that the node tells.
 
     Args:
         event: What happened.
+        namesakes: The rooms that share their name with another one of ours.
 
     Returns:
         The lines; none for what is no news to a person.
@@ -233,6 +284,29 @@ def event_lines(event: Event) -> list[Line]:
                     ("text", safe_text(event.text, keep_newlines=True)),
                 )
             ]
+        case RoomTextReceived(room=room, speaker=speaker):
+            return [
+                (
+                    ("time", _clock(event.time)),
+                    ("", " "),
+                    _room_mark(room_label(room.room, room.name, namesakes), speaker.is_verified),
+                    ("", " "),
+                    *_label(speaker.name, speaker.key),
+                    ("", ": "),
+                    ("text", safe_text(event.text, keep_newlines=True)),
+                )
+            ]
+        case CaughtUp(place=place, texts=count):
+            if isinstance(place, Contact):
+                where = f"from {label_of(place.name, place.key)}"
+            else:
+                where = f"in {room_label(place.room, place.name, namesakes)}"
+            texts, them = ("1 text", "it") if count == 1 else (f"{count} texts", "them")
+            return [notice(f"{texts} came {where} while you were away: type y to read {them}.")]
+        case RoomChanged():
+            return [_room_changed_line(event, namesakes)]
+        case TextsRead(contact=contact):
+            return [notice(f"Read by {label_of(contact.name, contact.key)}.")]
         case SessionOpened(contact=contact):
             if event.is_ours:
                 return []
@@ -257,10 +331,7 @@ def event_lines(event: Event) -> list[Line]:
             label = label_of(contact.name, contact.key)
             return [
                 refusal(f"Not sent: {texts} for an old key. Type a to send again, to {label}."),
-                *(
-                    (("", f"{_INDENT}It was: "), ("text", safe_text(text, keep_newlines=True)))
-                    for text in stranded
-                ),
+                *(_with_text(f"{_INDENT}It was: ", text) for text in stranded),
             ]
         case ForkSeen(contact=contact):
             label = label_of(contact.name, contact.key)
@@ -296,9 +367,41 @@ def _who(time: float, sender: Recipient, name: str | None, is_verified: bool = F
         case DeviceKey():
             mark = (("good", f"[{_level(is_verified)}]"),)
             who = _label(name, sender)
+        case RoomId():
+            raise ValueError("a room says nothing: somebody in it does")
         case _:
             assert_never(sender)
     return (("time", _clock(time)), ("", " "), *mark, ("", " "), *who)
+
+
+def _room_mark(label: str, is_verified: bool) -> Fragment:
+    # The level comes first, where no name of a room can stand.
+    return ("good", f"[verified {label}]" if is_verified else f"[{label}]")
+
+
+def _room_changed_line(event: RoomChanged, namesakes: Collection[bytes]) -> Line:
+    room, speaker = event.room, event.speaker
+    label = room_label(room.room, room.name, namesakes)
+    mark = _room_mark(label, speaker is not None and speaker.is_verified)
+    who: Line = () if speaker is None else _label(speaker.name, speaker.key)
+    match event.change:
+        case RoomChange.INVITED:
+            what: Line = (*who, ("good", " invites you."), ("", " Type m to join, or to decline."))
+        case RoomChange.JOINED:
+            what = (("good", "You are in it now."),)
+        case RoomChange.LEFT:
+            what = (("", "You are not in it any more. What you got of it stays in your history."),)
+        case RoomChange.REMOVED:
+            what = (("bad", "You were removed: nobody there gets what you write any more."),)
+        case RoomChange.NOT_LET_IN:
+            what = (("bad", "Warning: the invitation was not true. Nobody there has added you."),)
+        case RoomChange.CAME:
+            what = (*who, ("good", " was added"))
+        case RoomChange.WENT:
+            what = (*who, ("", " left, or was removed"))
+        case _:
+            assert_never(event.change)
+    return (mark, ("", " "), *what)
 
 
 def _caller_lines(caller: Caller) -> list[Line]:
@@ -375,11 +478,15 @@ def _fingerprint(key: DeviceKey) -> Line:
 # --- what became of what was sent -------------------------------------------------------------
 
 
-def sent_line(sent: Sent) -> Line:
+def sent_line(sent: Sent, namesakes: Collection[bytes] = ()) -> Line:
     """
     What to show when a text has been taken, or is kept.
+
+    Args:
+        sent: What became of it.
+        namesakes: The rooms that share their name with another one of ours.
     """
-    recipient = _addressee(sent.recipient, sent.name)
+    recipient = _addressee(sent.recipient, sent.name, namesakes)
     match sent.kind:
         case Kind.MESSAGE:
             return _message_line(sent, recipient)
@@ -396,8 +503,22 @@ def _message_line(sent: Sent, recipient: str) -> Line:
         case Progress.TAKEN:
             parts = f" in {sent.pieces} parts" if sent.pieces > 1 else ""
             return (("good", f"Message sent to {recipient}{parts}"),)
-        case Progress.DELIVERED:
-            return (("good", f"Message delivered to {recipient}"),)
+        case Progress.DELIVERED | Progress.READ:
+            everybody = "everybody in " if isinstance(sent.recipient, RoomId) else ""
+            return (("good", f"Message delivered to {everybody}{recipient}"),)
+        case Progress.CARRIED:
+            return (
+                (
+                    "good",
+                    f"Message is with somebody in {recipient}; it reaches all of them also without "
+                    "you.",
+                ),
+            )
+        case Progress.WAITING if isinstance(sent.recipient, RoomId):
+            return notice(
+                f"Message kept: nobody else of {recipient} is here. It goes out when you meet one "
+                "of them."
+            )
         case Progress.WAITING:
             return notice(f"Message kept: {recipient} is away. It goes out when you meet.")
         case Progress.AT_THE_DOOR:
@@ -410,7 +531,11 @@ def _message_line(sent: Sent, recipient: str) -> Line:
 
 
 def not_sent_lines(
-    recipient: Recipient, reason: str, unsent: str, name: str | None = None
+    recipient: Recipient,
+    reason: str,
+    unsent: str,
+    name: str | None = None,
+    namesakes: Collection[bytes] = (),
 ) -> list[Line]:
     """
     What to show when a text was not taken.
@@ -419,18 +544,74 @@ def not_sent_lines(
         recipient: Whom it was for.
         reason: What happened.
         unsent: What of it is still to be sent.
-        name: What a secure peer calls itself, if that is known.
+        name: What a secure peer or a room is called, if that is known.
+        namesakes: The rooms that share their name with another one of ours.
 
     Returns:
         The lines. They hold the text: nothing that was typed is lost.
     """
+    who = _addressee(recipient, name, namesakes)
+    later = [notice("Type w to have it sent when that peer is back.")]
     return [
-        (("bad", f"Not sent to {_addressee(recipient, name)}. "), ("", safe_text(reason))),
-        (
-            ("", "Type a to send it again. It was: "),
-            ("text", safe_text(unsent, keep_newlines=True)),
-        ),
+        (("bad", f"Not sent to {who}. "), ("", safe_text(reason))),
+        *(later if isinstance(recipient, Address) else []),
+        _with_text("Type a to send it again. It was: ", unsent),
     ]
+
+
+def _with_text(before: str, text: str) -> Line:
+    return (("", before), ("text", safe_text(text, keep_newlines=True)))
+
+
+def waits_lines(address: Address, text: str) -> list[Line]:
+    """
+    What to show when a text for a classic peer is to be sent as soon as that is back.
+    """
+    return [
+        notice(f"Kept for {address}, and tried every minute and whenever that peer speaks, until"),
+        _with_text("this chat ends or you type w again. It is: ", text),
+    ]
+
+
+def late_lines(sent: Sent, text: str) -> list[Line]:
+    """
+    What to show when a text that was kept for a classic peer has been sent after all.
+    """
+    return [sent_line(sent), _with_text(f"{_INDENT}It waited. It was: ", text)]
+
+
+def given_back_lines(address: Address, text: str) -> list[Line]:
+    """
+    What to show when a text for a classic peer is not kept for its return any more.
+    """
+    return [_with_text(f"No longer kept for {address}. Type a to send it again. It is: ", text)]
+
+
+def still_late_lines(late: Sequence[tuple[Address, str]]) -> list[Line]:
+    """
+    What to show at the end, when classic peers have not come back.
+
+    Args:
+        late: To whom what was to go.
+    """
+    if not late:
+        return []
+    texts = "1 text" if len(late) == 1 else f"{len(late)} texts"
+    return [
+        refusal(f"Not sent: {texts} for peers that did not come back."),
+        *(_with_text(f"{_INDENT}To {address}: ", text) for address, text in late),
+    ]
+
+
+def recalled_line(label: str, text: str) -> Line:
+    """
+    What to show when a text has been taken back.
+
+    Args:
+        label: Whom it was for, safe to show.
+        text: The text.
+    """
+    return (("good", f"Taken back from {label}, unseen. "), *_with_text("It was: ", text))
 
 
 def failed_connection_line(recipient: Recipient, reason: str, name: str | None = None) -> Line:
@@ -514,6 +695,43 @@ def caller_row(caller: Caller, now: float) -> Row:
     return Row(caller.key, str(caller.address), name, ("mark", "door"), news)
 
 
+def room_row(
+    room: RoomRecord, people: int, inviter: str | None, namesakes: Collection[bytes] = ()
+) -> Row:
+    """
+    The row of a room.
+
+    Args:
+        room: The room.
+        people: How many are in it, as far as is known.
+        inviter: What whoever invited us is called, if that is known.
+        namesakes: The rooms that share their name with another one of ours.
+    """
+    label: Line = (("name", room_label(room.room, room.name, namesakes)),)
+    if room.stay is Stay.INVITED:
+        by = label_of(inviter, room.inviter)
+        return Row(RoomId(room.room), "", label, ("mark", "invited"), f"by {by}: join it with m")
+    # Until its entries have come nobody is known to be in it.
+    news = f"{people} people" if people > 1 else "only you" if people else "nobody met yet"
+    return Row(RoomId(room.room), "", label, ("good", "room"), news)
+
+
+def member_row(member: Speaker, *, is_us: bool, is_founder: bool) -> Row:
+    """
+    The row of somebody in a room.
+    """
+    mark = ("good", "you" if is_us else _level(member.is_verified))
+    label = _label(member.name, member.key)
+    return Row(member.key, "", label, mark, "founded it" if is_founder else "")
+
+
+def with_unread(row: Row, unread: int) -> Row:
+    """
+    A row that tells how many texts of somebody have not been read yet.
+    """
+    return replace(row, news=f"{row.news}, {unread} unread") if unread else row
+
+
 _REASONS = {
     Reason.KNOCK: "asks to be let in",
     Reason.NAMESAKE: "has a contact's name",
@@ -532,6 +750,7 @@ class Lists:
         connected: The connected ones among them.
         away: The contacts that are not among them.
         nearby: The nodes that were found on the network.
+        rooms: The rooms that we are in or are invited to.
         callers: Those at the door, to whom nothing can be sent.
     """
 
@@ -539,6 +758,7 @@ class Lists:
     connected: Sequence[Row] = ()
     away: Sequence[Row] = ()
     nearby: Sequence[Row] = ()
+    rooms: Sequence[Row] = ()
     callers: Sequence[Row] = ()
 
     @property
@@ -546,8 +766,11 @@ class Lists:
         """
         Those who can be sent to, each once, in the order of their numbers, which begin with 1.
         """
-        rows = (*self.active, *self.connected, *self.away, *self.nearby)
+        rows = (*self.active, *self.connected, *self.away, *self.nearby, *self.rooms)
         return tuple(dict.fromkeys(row.recipient for row in rows))
+
+
+_ROOMS = "Rooms (make, join, leave and more with m)"
 
 
 def lists_lines(lists: Lists) -> list[Line]:
@@ -570,6 +793,7 @@ def lists_lines(lists: Lists) -> list[Line]:
         ),
         ("Known, but away", lists.away, ""),
         ("Nearby (found on this network)", lists.nearby, ""),
+        (_ROOMS, lists.rooms, ""),
         ("At the door (decide with t)", lists.callers, ""),
     )
     numbers = {recipient: number for number, recipient in enumerate(lists.numbered, start=1)}
@@ -611,8 +835,8 @@ def _rows(rows: Sequence[Row], numbers: Sequence[int | None]) -> list[Line]:
     return [
         (
             ("", (f"{number}." if number else "").ljust(number_width)),
-            ("address", row.address.ljust(address_width)),
-            ("", "  "),
+            # Of those who have an address, or beside them.
+            *((("address", row.address.ljust(address_width)), ("", "  ")) if address_width else ()),
             *row.name,
             ("", " " * (name_width - width) + "  "),
             (row.mark[0], row.mark[1].ljust(mark_width)),
@@ -638,6 +862,193 @@ def _ago(time: float, now: float) -> str:
     if ago < 86400:
         return f"{ago // 3600} h ago"
     return f"{ago // 86400} d ago"
+
+
+# --- rooms ------------------------------------------------------------------------------------
+
+
+def rooms_lines(rows: Sequence[Row]) -> list[Line]:
+    """
+    The rooms, numbered.
+
+    Args:
+        rows: Each; none where there are no rooms.
+    """
+    return [
+        _title(_ROOMS),
+        *(_rows(rows, range(1, len(rows) + 1)) or [notice("No rooms.")]),
+    ]
+
+
+def people_lines(label: str, rows: Sequence[Row]) -> list[Line]:
+    """
+    Who is in a room, numbered.
+
+    Args:
+        label: What the room is called, safe to show.
+        rows: Each of them.
+    """
+    return [_title(f"People in {label}"), *_rows(rows, range(1, len(rows) + 1))]
+
+
+def room_choice_lines(label: str, letters: str) -> list[Line]:
+    """
+    What can be done in a room.
+
+    Args:
+        label: What the room is called, safe to show.
+        letters: The letters that can be typed.
+    """
+    return [
+        notice(f"Choose what to do in {label}:"),
+        *(notice(f"{letter} - {_IN_ROOM[letter]}") for letter in letters),
+    ]
+
+
+_IN_ROOM = {
+    "w": "Write to everybody in it",
+    "h": "Show what was said",
+    "p": "Show who is in it",
+    "a": "Add a contact: it gets all that was said there",
+    "x": "Remove somebody: what they write from then on is no part of it",
+    "j": "Join it",
+    "l": "Leave it, or decline to come",
+}
+
+
+# --- what was said ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """
+    A line of history, and what is known about it.
+
+    Attributes:
+        line: The line.
+        recipient: To whom one would answer.
+        name: What that one is called, if that is known.
+        speaker: What the author is called.
+        is_verified: Whether the key that proves who said it was compared; of our own, the
+            recipient's.
+        progress: How far it has come, if it is ours.
+    """
+
+    line: LineOfHistory
+    recipient: Recipient
+    name: str | None
+    speaker: str
+    is_verified: bool
+    progress: Progress | None
+
+
+_STATES = {
+    Progress.TAKEN: "sent",
+    Progress.WAITING: "kept",
+    Progress.AT_THE_DOOR: "kept",
+    Progress.CARRIED: "carried",
+    Progress.DELIVERED: "delivered",
+    Progress.READ: "read",
+}
+
+
+def history_lines(
+    quotes: Iterable[Quote],
+    after: LineOfHistory | None = None,
+    namesakes: Collection[bytes] = (),
+) -> list[Line]:
+    """
+    What was said, with a line of its own for each day.
+
+    Args:
+        quotes: What was said, in order.
+        after: What stands right above it already, if anything.
+        namesakes: The rooms that share their name with another one of ours.
+    """
+    lines: list[Line] = []
+    day = None if after is None else _day(after.time)
+    for quote in quotes:
+        if _day(quote.line.time) != day:
+            day = _day(quote.line.time)
+            lines.append(_title(day))
+        lines.append(_quoted(quote, namesakes))
+    return lines
+
+
+def passage_lines(
+    quotes: Sequence[Quote], found: Collection[int], namesakes: Collection[bytes] = ()
+) -> list[Line]:
+    """
+    Lines among which something was found, which are marked.
+
+    Args:
+        quotes: The lines, in order.
+        found: The numbers of those that were looked for.
+        namesakes: The rooms that share their name with another one of ours.
+    """
+    first = quotes[0]
+    where = _addressee(first.recipient, first.name, namesakes)
+    return [
+        _title(f"{_day(first.line.time)}, {where}"),
+        *(
+            (("good", "> " if quote.line.number in found else "  "), *_quoted(quote, namesakes))
+            for quote in quotes
+        ),
+    ]
+
+
+def _quoted(quote: Quote, namesakes: Collection[bytes]) -> Line:
+    line, recipient = quote.line, quote.recipient
+    who: Line
+    to: Line = (("", " to "), ("name", _addressee(recipient, quote.name)))
+    if line.author is None:
+        # What went in plain stays that, whoever has the address now.
+        mark, address = ("mark", "[plain]"), ("address", str(line.place))
+        who, to = (address, ("", " "), ("name", shown_name(line.name))), (("", " to "), address)
+    elif isinstance(recipient, RoomId):
+        mark = _room_mark(room_label(recipient.raw, quote.name, namesakes), quote.is_verified)
+        who, to = _label(quote.speaker, line.author), ()
+    else:
+        mark = ("good", f"[{_level(quote.is_verified)}]")
+        who = _label(quote.speaker, line.author)
+    if line.is_ours:
+        who = (("name", "you"), *to)
+    state: Line = ()
+    if quote.progress is not None:
+        state = (("time", f" ({_STATES[quote.progress]})"),)
+    return (
+        ("time", _clock(line.time)),
+        ("", " "),
+        mark,
+        ("", " "),
+        *who,
+        ("", ": "),
+        ("text", safe_text(line.text, keep_newlines=True)),
+        *state,
+    )
+
+
+def unread_line(unread: int, conversations: int) -> Line:
+    """
+    How much came that has not been read yet.
+
+    Args:
+        unread: How many texts, at least one.
+        conversations: In how many conversations.
+    """
+    where = "1 conversation" if conversations == 1 else f"{conversations} conversations"
+    them = "it" if unread == 1 else "them"
+    return notice(f"{unread} unread in {where}: type y to read {them}.")
+
+
+def unread_lines(rows: Sequence[Row]) -> list[Line]:
+    """
+    Where there is something unread, numbered.
+
+    Args:
+        rows: Each conversation; none where all has been read.
+    """
+    return [_title("Unread"), *_rows(rows, range(1, len(rows) + 1))] if rows else []
 
 
 # --- trust ------------------------------------------------------------------------------------

@@ -420,8 +420,10 @@ class Exchange:
                 outbox.give_up((room, author))
                 continue
             outbox.told((room, author), min(seq, head))
-            if author == session.our_key:
-                self._acknowledged(room, session.their_key, min(seq, head))
+            # Where it holds more than we ever said, we have lost ours, or those are another one's:
+            # that it has what we hold is shown when all of it has come back.
+            if author == session.our_key and seq <= head:
+                self._acknowledged(room, session.their_key, seq)
         self._pump(link)
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:
@@ -486,10 +488,14 @@ class Exchange:
             now = self._clock.seconds()
             for text in texts:
                 self._publish(TextReceived(contact, text, now))
-        self._acknowledge(link, entries[0].room)
+        assert link.session is not None  # noqa: S101 (they came in one)
+        # Another session may have taken the place of that one by now.
+        present = self._sessions.find(link.session.their_key)
+        if present is not None:
+            self._acknowledge(present, entries[0].room)
 
     def _acknowledge(self, link: PeerProtocol, room: bytes) -> None:
-        if link not in self._outboxes:
+        if link.session is None or not link.session.lets_them_in:
             return
         if link.is_choked:
             # Said once it reads again; what is said then is the latest.
@@ -511,9 +517,13 @@ class Exchange:
 
     def _store_failed(self, link: PeerProtocol, reason: str) -> None:
         # What cannot be kept is not acknowledged: the other side keeps it and tries again later.
+        assert link.session is not None  # noqa: S101 (it came in one)
+        present = self._sessions.find(link.session.their_key)
+        if present is not None and present.is_closed:
+            # All that came behind it cannot be kept either, and that was told.
+            return
         self._publish(StoreFailed(reason))
-        if link in self._outboxes and link.session is not None:
-            self._sessions.rest(link.session.their_key)
+        self._sessions.rest(link.session.their_key)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)

@@ -12,10 +12,12 @@ memory. No sockets, no threads, no waiting: time is what a test says it is. ::
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from random import Random
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +42,8 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
+    IPushProducer,
+    IReactorTCP,
     IReactorTime,
     ITLSTransport,
 )
@@ -59,7 +63,7 @@ from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby
 from twistedchat.core.roster import PeerList, Recipient, Roster
-from twistedchat.core.trust import Caller, Contacts, Decision
+from twistedchat.core.trust import Caller, Contact, Contacts, Decision
 from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import IJournal, INode
@@ -70,6 +74,7 @@ __all__ = [
     "OUTSIDE",
     "FakeNode",
     "MemoryDial",
+    "MemoryHost",
     "MemoryJournal",
     "MemoryNetwork",
     "MemoryTransport",
@@ -88,6 +93,10 @@ OUTSIDE = "192.0.2.7"
 
 # Rounds of carrying bytes after which they are taken to go on for ever. A message needs two.
 MOST_ROUNDS = 10_000
+
+# Bytes on their way from one end to the other after which whoever writes them is told to wait: as
+# many as Twisted has for a socket.
+MOST_ON_THE_WAY = 64 * 1024
 
 # The first port of those that a system gives to outgoing connections (RFC 6335 section 6).
 FIRST_EPHEMERAL_PORT = 49152
@@ -449,15 +458,17 @@ class _BelowTls:
         """
         self._transport.is_closing = True
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
         """
-        Do nothing: there is always room for more.
+        Have somebody to tell when too much is on its way.
         """
+        self._transport.producer = producer
 
     def unregisterProducer(self) -> None:  # noqa: N802
         """
-        Do nothing.
+        Have nobody to tell any more.
         """
+        self._transport.producer = None
 
 
 @implementer(ITLSTransport)
@@ -482,6 +493,8 @@ class MemoryTransport:
         is_aborted: Whether it has broken it off.
         is_lost: Whether the protocol was told that the connection is lost.
         is_paused: Whether nothing is to be handed over to the protocol.
+        is_held: Whether nothing arrives any more of what this end writes, as with a pulled cable.
+        producer: Told when too much is on its way, and when it has arrived.
     """
 
     def __init__(
@@ -503,17 +516,23 @@ class MemoryTransport:
         self.is_aborted = False
         self.is_lost = False
         self.is_paused = False
+        self.is_held = False
+        self.producer: IPushProducer | None = None
+        self._is_choked = False
         self._host = host
         self._peer = peer
-        self._carried = 0
+        self._on_the_way: list[bytes] = []
         self._has_read_all = False
 
     @property
     def disconnecting(self) -> bool:
         """
         Whether the protocol has closed the connection, by Twisted's name.
+
+        One that it broke off does not count: as with a real transport, what has been handed over is
+        then read to its end.
         """
-        return self.is_closing or self.is_aborted
+        return self.is_closing
 
     def write(self, data: bytes) -> None:
         """
@@ -528,8 +547,13 @@ class MemoryTransport:
         """
         Write bytes as they are to go over the wire.
         """
-        if not (self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost):
-            self.written.append(data)
+        if self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost:
+            return
+        self.written.append(data)
+        self._on_the_way.append(data)
+        if self.producer is not None and not self._is_choked and self.on_the_way > MOST_ON_THE_WAY:
+            self._is_choked = True
+            self.producer.pauseProducing()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 (Twisted calls it)
         """
@@ -571,19 +595,23 @@ class MemoryTransport:
             Factory.forProtocol(Protocol),
             self._clock,
         )
-        self._tls = TLSMemoryBIOProtocol(factory, self.protocol, False)
+        self._tls = factory.protocol(factory, self.protocol, False)
         self.protocol = self._tls
-        self._tls.makeConnection(_BelowTls(self))  # type: ignore[no-untyped-call]
+        self._tls.makeConnection(_BelowTls(self))
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
         """
-        Do nothing: there is always room for more.
+        Have somebody to tell when too much is on its way; under TLS alone.
         """
+        assert self._tls is not None  # noqa: S101 (nobody else has wanted it)
+        self._tls.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:  # noqa: N802
         """
-        Do nothing.
+        Have nobody to tell any more.
         """
+        assert self._tls is not None  # noqa: S101 (likewise)
+        self._tls.unregisterProducer()
 
     def pauseProducing(self) -> None:  # noqa: N802
         """
@@ -646,7 +674,17 @@ class MemoryTransport:
         """
         if not self.is_lost:
             self.is_lost = True
+            if self.producer is not None:
+                self.producer.stopProducing()
+                self.producer = None
             self.protocol.connectionLost(Failure(error or ConnectionDone()))
+
+    @property
+    def on_the_way(self) -> int:
+        """
+        How many bytes were written here and are not with the other end yet.
+        """
+        return sum(map(len, self._on_the_way))
 
     def carry_to(self, other: MemoryTransport) -> bool:
         """
@@ -660,14 +698,16 @@ class MemoryTransport:
         """
         if self.is_aborted and not self.is_lost:
             self.lose(ConnectionAborted())
-            other.lose(ConnectionLost())
+            if not self.is_held:
+                other.lose(ConnectionLost())
             return True
-        if other.is_paused and not other.is_lost:
+        if self.is_held or (other.is_paused and not other.is_lost):
+            if self.is_closing and not self.is_lost:
+                # The system will tell the other side, when it can.
+                self.lose()
+                return True
             return False
-        data = b"".join(self.written[self._carried :])
-        self._carried = len(self.written)
-        if data and not (other.is_lost or other.is_closing or other.is_aborted):
-            other.protocol.dataReceived(data)
+        if self.carry_some_to(other):
             return True
         if not (self.is_half_closed or self.is_closing or self.is_lost):
             return False
@@ -676,6 +716,28 @@ class MemoryTransport:
             self.lose()
             return True
         return has_moved
+
+    def carry_some_to(self, other: MemoryTransport, most: int | None = None) -> bool:
+        """
+        Hand to the other end some of what was written, also where it is held.
+
+        Args:
+            other: The other end.
+            most: How many bytes at most; ``None`` for all of them.
+
+        Returns:
+            Whether anything arrived.
+        """
+        data = b"".join(self._on_the_way)
+        self._on_the_way = [] if most is None else [data[most:]]
+        arrived = data[:most]
+        has_arrived = bool(arrived) and not (other.is_lost or other.is_closing or other.is_aborted)
+        if has_arrived:
+            other.protocol.dataReceived(arrived)
+        if self._is_choked and not self.on_the_way and self.producer is not None:
+            self._is_choked = False
+            self.producer.resumeProducing()
+        return has_arrived
 
     def _read_all(self, *, is_over: bool) -> bool:
         if self.is_lost:
@@ -698,12 +760,20 @@ class MemoryDial:
     Attributes:
         address: Where to.
         factory: Makes the protocol, or is told why there is no connection.
+        caller: The host that wants it, where it has an address of its own.
         timer: What gives up, where nobody answers.
     """
 
-    def __init__(self, network: MemoryNetwork, address: Address, factory: ClientFactory) -> None:
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        address: Address,
+        factory: ClientFactory,
+        caller: str | None = None,
+    ) -> None:
         self.address = address
         self.factory = factory
+        self.caller = caller
         self.timer: IDelayedCall | None = None
         self._network = network
 
@@ -880,12 +950,24 @@ class MemoryNetwork(MemoryReactorClock):
         timeout: float = 30,
         bindAddress: object = None,
     ) -> IConnector:
-        dial = MemoryDial(self, Address(host, port), factory)
+        return self.dial(MemoryDial(self, Address(host, port), factory), timeout)
+
+    def dial(self, dial: MemoryDial, timeout: float) -> MemoryDial:
+        """
+        Want to make a connection.
+
+        Args:
+            dial: Which.
+            timeout: How many seconds to wait where nobody answers.
+
+        Returns:
+            The same.
+        """
         self.dialled.append(dial.address)
         self._dials.append(dial)
-        if host in self.silent_hosts:
+        if dial.address.host in self.silent_hosts:
             dial.timer = self.callLater(timeout, dial.fail, TimeoutError())
-        factory.startedConnecting(dial)
+        dial.factory.startedConnecting(dial)
         return dial
 
     def forget_dial(self, dial: MemoryDial) -> None:
@@ -929,13 +1011,22 @@ class MemoryNetwork(MemoryReactorClock):
             self.advance(max(0.0, calls[0].getTime() - self.seconds()))
             self.settle()
 
-    def call(self, port: int, host: str = OUTSIDE) -> MemoryTransport:
+    def call(
+        self,
+        port: int,
+        host: str = OUTSIDE,
+        *,
+        to: str = LOOPBACK,
+        caller: IProtocol | None = None,
+    ) -> MemoryTransport:
         """
         Connect to a port from outside.
 
         Args:
             port: A port that somebody listens on.
             host: The address that the call comes from.
+            to: The address that is called.
+            caller: What the caller does with the connection; ``None`` for nothing.
 
         Returns:
             The caller's end: write to it, close it, then `settle`.
@@ -943,12 +1034,11 @@ class MemoryNetwork(MemoryReactorClock):
         Raises:
             ConnectionRefusedError: Nobody listens there.
         """
-        caller = Protocol()
-        factory = self._ports.get(Address(LOOPBACK, port))
+        factory = self._ports.get(Address(to, port))
         protocol = factory.buildProtocol(_socket_address(host, port)) if factory else None
         if protocol is None:
             raise ConnectionRefusedError
-        return self._join(caller, protocol, host, Address(LOOPBACK, port))
+        return self._join(caller or Protocol(), protocol, host, Address(to, port))
 
     def say(self, port: int, data: bytes, host: str = OUTSIDE) -> None:
         """
@@ -988,6 +1078,27 @@ class MemoryNetwork(MemoryReactorClock):
         """
         del self._ports[address]
 
+    def hold(self, wire: tuple[MemoryTransport, MemoryTransport], *, is_held: bool = True) -> None:
+        """
+        Pull the cable of a connection: nothing arrives any more, and nobody is told.
+
+        Args:
+            wire: One of `connections`.
+            is_held: Whether it is pulled; otherwise what was on its way goes on.
+        """
+        for end in wire:
+            end.is_held = is_held
+
+    def cut(self, wire: tuple[MemoryTransport, MemoryTransport]) -> None:
+        """
+        Break a connection: what is on its way is lost, and both ends are told.
+
+        Args:
+            wire: One of `connections`.
+        """
+        for end in wire:
+            end.lose(ConnectionLost())
+
     def _move(self) -> bool:
         has_moved = False
         for dial in self.dials:
@@ -1017,7 +1128,7 @@ class MemoryNetwork(MemoryReactorClock):
         assert calling is not None  # noqa: S101 (an endpoint's factory always makes one)
         host = dial.address.host
         ours = host if host == LOOPBACK else "::1" if ":" in host else "192.0.2.1"
-        self._join(calling, answering, ours, dial.address)
+        self._join(calling, answering, dial.caller or ours, dial.address)
 
     def _join(
         self, calling: IProtocol, answering: IProtocol, host: str, called: Address
@@ -1033,6 +1144,88 @@ class MemoryNetwork(MemoryReactorClock):
         return ours
 
 
+@implementer(IReactorTCP, IReactorTime)
+class MemoryHost:
+    """
+    A machine on a `MemoryNetwork`: it has an address of its own, and can be switched off.
+
+    Args:
+        network: The network.
+        host: Its address.
+    """
+
+    def __init__(self, network: MemoryNetwork, host: str) -> None:
+        self.network = network
+        self.host = host
+        self._calls: list[IDelayedCall] = []
+        self._ports: list[IListeningPort] = []
+
+    def seconds(self) -> float:
+        """
+        The time.
+        """
+        return self.network.seconds()
+
+    def callLater(  # noqa: N802 (Twisted calls it)
+        self, delay: float, callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> IDelayedCall:
+        """
+        Call back, if the machine is still on.
+        """
+        self._calls = self.getDelayedCalls()
+        call = self.network.callLater(delay, callable, *args, **kwargs)
+        self._calls.append(call)
+        return call
+
+    def getDelayedCalls(self) -> list[IDelayedCall]:  # noqa: N802
+        """
+        Whom to call back on this machine.
+        """
+        return [call for call in self._calls if call.active()]
+
+    def listenTCP(  # noqa: N802
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        """
+        Listen at the machine's address.
+        """
+        listening = self.network.listenTCP(port, factory, backlog, self.host)
+        self._ports.append(listening)
+        return listening
+
+    def connectTCP(  # type: ignore[override]  # noqa: N802 (its factory is generic to mypy only)
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = 30,
+        bindAddress: object = None,  # noqa: N803
+    ) -> IConnector:
+        """
+        Connect from the machine's address.
+        """
+        dial = MemoryDial(self.network, Address(host, port), factory, self.host)
+        return self.network.dial(dial, timeout)
+
+    def switch_off(self) -> None:
+        """
+        End everything on this machine, as a killed process ends: nobody there is told any more.
+
+        Others find its connections closed, behind what is on its way to them.
+        """
+        for call in self.getDelayedCalls():
+            call.cancel()
+        for port in self._ports:
+            port.stopListening()
+        for dial in self.network.dials:
+            if dial.caller == self.host:
+                dial.stopConnecting()
+        for wire in self.network.connections:
+            for end in wire:
+                if end.getHost().host == self.host:
+                    end.is_lost = True
+
+
 def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
     return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
@@ -1043,21 +1236,39 @@ def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
 @implementer(IJournal)
 class MemoryJournal:
     """
-    A journal that keeps everything in memory, and at once.
+    A journal that keeps everything in memory, at once or when a test says so.
+
+    Args:
+        before: That of a process which was killed: what it had stored is here.
+        written: How much of what waited there was still written, though nobody was told.
 
     Attributes:
-        entries: All there is, in the order in which it came.
-        forks: The proofs that authors have lied.
+        entries: All that is on the disk, in the order in which it came.
+        forks: The proofs that authors have lied, one for each.
         error: What every call fails with that would write or read; ``None`` for none.
+        is_slow: Whether what is to be written or read waits until `work`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: MemoryJournal | None = None, written: int = 0) -> None:
         self.entries: list[Entry] = []
         self.forks: list[Entry] = []
         self.error: StoreError | None = None
+        self.is_slow = False
         self._heads: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
+        self._stored: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
         self._times: dict[bytes, int] = {}
         self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
+        self._waiting: deque[tuple[Sequence[Entry], Callable[[], None]]] = deque()
+        self._failures = 0
+        if before is not None:
+            self._receipts.update(before._receipts)
+            self.forks += before.forks
+            self._store(before.entries)
+            for entries, _ in islice(before._waiting, written):
+                self._store(entries)
+            self._heads = self._copy_of_stored()
+            for entry in self.entries:
+                self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
 
     def heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
         """
@@ -1067,9 +1278,9 @@ class MemoryJournal:
 
     def stored_heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
         """
-        The same: see `IJournal`.
+        How far they reach on the disk: see `IJournal`.
         """
-        return self.heads(room)
+        return dict(self._stored.get(room, {}))
 
     def last_time(self, room: bytes) -> int:
         """
@@ -1081,8 +1292,6 @@ class MemoryJournal:
         """
         Keep entries: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
         for entry in entries:
             heads = self._heads.setdefault(entry.room, {})
             seq, last = heads.get(entry.author, (0, NOTHING))
@@ -1090,8 +1299,55 @@ class MemoryJournal:
                 raise AssertionError(f"entry {entry.seq} does not follow entry {seq}")
             heads[entry.author] = (entry.seq, entry.hash)
             self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
-            self.entries.append(entry)
-        return succeed(None)
+        if not entries[-1].signature:
+            raise AssertionError(f"entry {entries[-1].seq} is the last and not signed")
+        done: Deferred[None] = Deferred()
+        failures = self._failures
+
+        def write() -> None:
+            if failures == self._failures and self.error is not None:
+                self._failures += 1
+                self._heads = self._copy_of_stored()
+            if failures != self._failures:
+                done.errback(self.error or StoreError("What comes before it was not kept."))
+                return
+            self._store(entries)
+            done.callback(None)
+
+        self._put(entries, write)
+        return done
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._stored.setdefault(entry.room, {})[entry.author] = (entry.seq, entry.hash)
+        self.entries += entries
+
+    def _copy_of_stored(self) -> dict[bytes, dict[DeviceKey, tuple[int, bytes]]]:
+        return {room: dict(heads) for room, heads in self._stored.items()}
+
+    def _put(self, entries: Sequence[Entry], job: Callable[[], None]) -> None:
+        self._waiting.append((entries, job))
+        if not self.is_slow:
+            self.work()
+
+    @property
+    def waiting(self) -> int:
+        """
+        How much is still to be written or read.
+        """
+        return len(self._waiting)
+
+    def work(self, most: int | None = None) -> None:
+        """
+        Write and read what waits.
+
+        Args:
+            most: How much of it at most; ``None`` for all there is now.
+        """
+        for _ in range(self.waiting if most is None else most):
+            if self._waiting:
+                _, job = self._waiting.popleft()
+                job()
 
     def read(
         self, room: bytes, author: DeviceKey, after: int, most_bytes: int
@@ -1099,8 +1355,18 @@ class MemoryJournal:
         """
         Read consecutive entries: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
+        done: Deferred[list[Entry]] = Deferred()
+
+        def look() -> None:
+            if self.error is not None:
+                done.errback(self.error)
+            else:
+                done.callback(self._read(room, author, after, most_bytes))
+
+        self._put((), look)
+        return done
+
+    def _read(self, room: bytes, author: DeviceKey, after: int, most_bytes: int) -> list[Entry]:
         found: list[Entry] = []
         for entry in self.entries:
             if (entry.room, entry.author) == (room, author) and entry.seq > after:
@@ -1108,7 +1374,7 @@ class MemoryJournal:
                 most_bytes -= len(entry.said.body.encode())
                 if entry.signature and most_bytes <= 0:
                     break
-        return succeed(found)
+        return found
 
     def receipt(self, room: bytes, holder: DeviceKey) -> int:
         """
@@ -1126,7 +1392,10 @@ class MemoryJournal:
         """
         Keep the proof that an author lied: see `IJournal`.
         """
-        is_news = entry not in self.forks
+        if self.error is not None:
+            return fail(self.error)
+        chains = [(fork.room, fork.author) for fork in self.forks]
+        is_news = (entry.room, entry.author) not in chains
         if is_news:
             self.forks.append(entry)
         return succeed(is_news)
@@ -1152,7 +1421,7 @@ def identity_of(name: str) -> Identity:
 
 
 def make_node(
-    network: MemoryNetwork,
+    network: MemoryNetwork | MemoryHost,
     port: int,
     team: str,
     *,
@@ -1162,13 +1431,14 @@ def make_node(
     contacts: Contacts | None = None,
     journal: IJournal | None = None,
     identity: Identity | None = None,
+    keep_contacts: Callable[[list[Contact]], Deferred[None]] | None = None,
 ) -> Node:
     """
     Put a real node on a network in memory.
 
     Args:
-        network: The network.
-        port: Where it will listen; unlike in a real system, on `LOOPBACK` only.
+        network: The network, or a machine on it.
+        port: Where it will listen: on a machine at its address, and else on `LOOPBACK`.
         team: Its team name.
         dialect: How it speaks with a classic peer that was never heard.
         ask: Looks a host name up; ``None`` finds none.
@@ -1176,10 +1446,12 @@ def make_node(
         contacts: Whom it knows; ``None`` for nobody.
         journal: Where it keeps entries; ``None`` for one in memory.
         identity: Who it is; ``None`` for `identity_of` its name.
+        keep_contacts: Writes its contacts down; ``None`` for nobody.
 
     Returns:
         The node, not started yet.
     """
+    host = network.host if isinstance(network, MemoryHost) else LOOPBACK
     chance = Random(team)  # noqa: S311 (nobody has to guess it)
     surroundings = Surroundings(
         network,
@@ -1187,18 +1459,18 @@ def make_node(
         ask or (lambda _: succeed([])),
         chance.randbytes,
         lambda work: succeed(work()),
-        lambda: [LOOPBACK],
+        lambda: [host],
     )
     store = Store(
         identity or identity_of(team),
         Contacts() if contacts is None else contacts,
-        lambda _: succeed(None),
+        keep_contacts or (lambda _: succeed(None)),
         MemoryJournal() if journal is None else journal,
     )
     return Node(
         surroundings,
         store,
-        [TCP4ServerEndpoint(network, port, interface=LOOPBACK)],
+        [TCP4ServerEndpoint(network, port, interface=host)],
         team=team,
         port=port,
         dialect=dialect,

@@ -255,7 +255,8 @@ def _node_options(port: int, folder: Path) -> list[str]:
     """
     Make the options of a node that knows nothing yet.
     """
-    return ["p2pchat", "--port", str(port), "--team", "bench", "--state", str(folder / "state")]
+    state = str(folder / "state")
+    return ["p2pchat", "--no-lan", "--port", str(port), "--team", "bench", "--state", state]
 
 
 def run_node(lab: Lab) -> contextlib.AbstractContextManager[Server]:

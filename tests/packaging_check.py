@@ -2,25 +2,29 @@
 Install and uninstall twistedchat in each way that people do, and look at what is left.
 
 The ways are: `pip install .`, an editable install, the wheel and the sdist. After each, `twistd`
-must know `p2pchat` and Twisted's own files must be as they were; after each uninstall nothing of
-ours may remain. All of it happens in a temporary folder, on a copy of the checkout.
+must know `p2pchat` and run it, and Twisted's own files must be as they were; after each uninstall
+nothing of ours may remain. All of it happens in a temporary folder, on a copy of the checkout.
 
 `make packaging` runs this; so does `python tests/packaging_check.py` in the checkout's environment.
 Exit status 1 means that something is wrong, and the last lines say what.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -51,13 +55,14 @@ class PackagingError(Exception):
     """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run(*command: str | Path, cwd: Path, typed: str = "") -> str:
     """
     Run a command to its end.
 
     Args:
         command: the program and its arguments.
         cwd: where it runs.
+        typed: what it can read.
 
     Returns:
         What it wrote to both of its outputs.
@@ -76,7 +81,7 @@ def run(*command: str | Path, cwd: Path) -> str:
         [str(word) for word in command],
         cwd=cwd,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -211,6 +216,30 @@ class Environment:
         ]
 
 
+def check_run(environment: Environment) -> None:
+    """
+    Run what is installed: a node that shows its invite and quits, on loopback alone.
+
+    For that it needs all that it imports, and the data files of the package.
+
+    Args:
+        environment: where it is installed.
+
+    Raises:
+        PackagingError: it did not work.
+    """
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    state = environment.folder.parent / "state"
+    twistd = (environment.folder / "bin" / "twistd", "-n", "p2pchat")
+    where = ("--port", str(port), "--interface", "127.0.0.1", "--no-lan", "--state", state)
+    # Not in the checkout, where Python would find the package without any installation.
+    here = environment.folder.parent
+    answer = run(*twistd, *where, "--team", "Emu", cwd=here, typed="i\n0\n")
+    shutil.rmtree(state)
+    expect(f"&at=127.0.0.1:{port}" in answer, f"a node shows no invite:\n{answer}")
+
+
 def check_installation(environment: Environment, *source: str | Path) -> None:
     """
     Install, look, uninstall, look again.
@@ -229,10 +258,7 @@ def check_installation(environment: Environment, *source: str | Path) -> None:
     harmed = sorted(path for path, digest in before.items() if during.get(path) != digest)
     expect(not harmed, f"installing changed files of others: {harmed}")
     expect(environment.is_listed(), "`twistd --help` does not list p2pchat")
-    # Not in the checkout, where Python would find the package without any installation.
-    twistd = environment.folder / "bin" / "twistd"
-    answer = run(twistd, "p2pchat", "--help", cwd=environment.folder.parent)
-    expect("--port" in answer, f"`twistd p2pchat --help` does not tell of --port:\n{answer}")
+    check_run(environment)
 
     environment.pip("uninstall", "--yes", "twistedchat")
     expect(not environment.is_listed(), "`twistd --help` still lists p2pchat")
@@ -261,12 +287,27 @@ def build(checkout: Path, folder: Path) -> tuple[Path, Path]:
     return wheels[0], sdists[0]
 
 
-def check_wheel(wheel: Path, package: set[str]) -> None:
+def name_of(requirement: str) -> str:
     """
-    See that a wheel holds the package, all of it, and nothing else.
+    Tell what a requirement is about.
+
+    Args:
+        requirement: a line such as ``Twisted[tls]>=26.10``.
+
+    Returns:
+        The name of the distribution, in the form in which names are compared.
+    """
+    name = re.split(r"[^A-Za-z0-9._-]", requirement.strip())[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def check_wheel(wheel: Path, checkout: Path, package: set[str]) -> None:
+    """
+    See that a wheel holds the package, all of it, and nothing else, and names all that it needs.
 
     Args:
         wheel: the file.
+        checkout: the copy that it was made from.
         package: what it must hold.
 
     Raises:
@@ -274,6 +315,12 @@ def check_wheel(wheel: Path, package: set[str]) -> None:
     """
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        told = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist") or []
+    project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
+    needed = set(map(name_of, project["dependencies"]))
+    told_always = {name_of(line) for line in told if "extra ==" not in line}
+    expect(needed == told_always, f"the wheel needs {needed}, but says {told_always}")
     missing, extra = sorted(package - names), sorted(names - package)
     expect(not missing, f"the wheel lacks {missing} (a data file? see package-data)")
     expect(not extra, f"the wheel holds too much: {extra}")
@@ -329,7 +376,7 @@ def main() -> int:
 
         def build_both() -> None:
             built.extend(build(checkout, dist))
-            check_wheel(built[0], package)
+            check_wheel(built[0], checkout, package)
             check_sdist(built[1], checkout, package)
 
         steps: list[tuple[str, Callable[[], None]]] = [

@@ -31,6 +31,10 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.wording import label_of
+from twistedchat.store.identity import open_identity
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # Seconds for anything to happen: far beyond what a slow machine under load needs, so that only
@@ -360,6 +364,28 @@ class Node(Program):
         await self.until(lambda: self.find(PROMPT) or self.status is not None, "the menu")
         assert self.status is None, self.told()
 
+    async def sections(self) -> dict[str, list[str]]:
+        """
+        Query the peers.
+
+        Returns:
+            The rows of each list, by the beginning of its title.
+        """
+        start = len(self.output)
+        answer = re.compile(rb"--- Active peers.*?\n(?=" + PROMPT.encode() + rb")", re.DOTALL)
+        self.type("2")
+        await self.until(lambda: answer.search(self.output, start), "the lists of peers")
+        found = answer.search(self.output, start)
+        assert found is not None
+        sections: dict[str, list[str]] = {}
+        for row in found[0].decode().splitlines():
+            title = re.match(r"--- (.*?) (?:\(|---)", row)
+            if title:
+                rows = sections[title[1]] = []
+            elif not row.startswith("No "):
+                rows.append(row)
+        return sections
+
     async def lists(self) -> tuple[list[str], list[str]]:
         """
         Query the peers.
@@ -367,20 +393,8 @@ class Node(Program):
         Returns:
             The rows of the active and of the connected ones.
         """
-        start = len(self.output)
-        answer = re.compile(
-            rb"--- Active peers[^\n]*\n(.*?)--- Connected peers[^\n]*\n(.*?)" + PROMPT.encode(),
-            re.DOTALL,
-        )
-        self.type("2")
-        await self.until(lambda: answer.search(self.output, start), "the lists of peers")
-        found = answer.search(self.output, start)
-        assert found is not None
-        active, connected = (
-            [row for row in rows.decode().splitlines() if not row.startswith("No ")]
-            for rows in found.groups()
-        )
-        return active, connected
+        sections = await self.sections()
+        return sections["Active peers"], sections["Connected peers"]
 
 
 class _Screen(pyte.Screen):
@@ -501,6 +515,21 @@ class TerminalNode(Node):
         self.close_watch()
 
 
+async def meet(one: Node, other: Node) -> None:
+    """
+    Have two nodes let each other in, and say hello.
+
+    Args:
+        one: Who goes to the other.
+        other: Who lets it in.
+    """
+    one.type("1", other.address, "hello")
+    await other.line_with(f"[door] {one.team}", one.address, 'knocks: "hello"')
+    other.type("t", "1", "a")
+    await other.line_with(f"[secure] {one.team}", ": hello")
+    await one.line_with(f"1 text that waited is with {other.team}")
+
+
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """
     What a process is started with: ours, without what would change how it looks.
@@ -591,6 +620,26 @@ class Stage:
             childFDs=None if terminal else files,
         )
 
+    def command(
+        self, *options: str, before: Iterable[str] = ("-n",), within: Sequence[str] = ()
+    ) -> list[str]:
+        """
+        The command that starts ``twistd p2pchat`` with these options and `state`.
+
+        It announces itself nowhere but in a laboratory: see `tests.namespaces`.
+
+        Args:
+            options: For ``p2pchat``.
+            before: For twistd itself.
+            within: What to put before the command, to run it elsewhere.
+
+        Returns:
+            The executable, and its arguments.
+        """
+        state = () if "--state" in options else ("--state", str(self.state))
+        lan = () if within else ("--no-lan",)
+        return [*within, *twistd(*before, "p2pchat", *options, *state, *lan)]
+
     def run(
         self,
         *options: str,
@@ -603,12 +652,10 @@ class Stage:
         """
         Start ``twistd p2pchat`` with these options and `state`.
 
-        It announces itself nowhere but in a laboratory: see `tests.namespaces`.
-
         Args:
             options: For ``p2pchat``.
-            before: For twistd itself.
-            within: What to put before the command, to run it elsewhere.
+            before: As with `command`.
+            within: As with `command`.
             program: What watches it; pipes, where none is given.
             env: Changes to the environment.
             stdin: As with `spawn`.
@@ -617,8 +664,8 @@ class Stage:
             The process.
         """
         program = program or Program()
-        state = () if "--state" in options else ("--state", str(self.state))
-        self.spawn(program, twistd(*before, "p2pchat", *options, *state), env=env, stdin=stdin)
+        command = self.command(*options, before=before, within=within)
+        self.spawn(program, command, env=env, stdin=stdin)
         return program
 
     async def node(
@@ -626,6 +673,7 @@ class Stage:
         team: str = "Netech",
         *options: str,
         port: int | None = None,
+        within: Sequence[str] = (),
         env: Mapping[str, str | None] | None = None,
         stdin: str | int | None = "w",
     ) -> Node:
@@ -633,7 +681,13 @@ class Stage:
         Start a node on pipes, and wait until it is there.
         """
         node = Node(team, port or free_port())
-        self.run("-t", team, "-p", str(node.port), *options, program=node, env=env, stdin=stdin)
+        self.run(
+            *("-t", team, "-p", str(node.port), *options),
+            within=within,
+            program=node,
+            env=env,
+            stdin=stdin,
+        )
         await node.ready()
         return node
 
@@ -652,6 +706,20 @@ class Stage:
         self.run("-t", team, "-p", str(node.port), *options, program=node, env=env)
         await node.ready()
         return node
+
+    def key(self, node: Node) -> DeviceKey:
+        """
+        The key of a node that has been started.
+        """
+        identity, is_new = open_identity(self.state / str(node.port))
+        assert not is_new
+        return identity.key
+
+    def label(self, node: Node) -> str:
+        """
+        What others call a node that has been started: its name, and the short form of its key.
+        """
+        return label_of(node.team, self.key(node))
 
     async def clear(self) -> None:
         """

@@ -31,12 +31,16 @@ from twistedchat.core.frames import (
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.safetext import safe_text
+from twistedchat.core.trust import MOST_ADDRESSES, Contact
 
 __all__ = [
     "CONNECT_TEXTS",
     "EXIT_TEXTS",
     "addresses",
+    "announced_hosts",
+    "announced_properties",
     "any_texts",
+    "contacts",
     "cut_prone_texts",
     "device_keys",
     "dialects",
@@ -44,7 +48,9 @@ __all__ = [
     "identities",
     "invites",
     "ip_hosts",
+    "lan_doings",
     "moments",
+    "pauses",
     "peer_names",
     "ports",
     "said_things",
@@ -52,6 +58,7 @@ __all__ = [
     "socket_bytes",
     "team_names",
     "typed_lines",
+    "wire_steps",
     "writings",
 ]
 
@@ -358,9 +365,80 @@ def invites() -> st.SearchStrategy[Invite]:
     )
 
 
+def pauses() -> st.SearchStrategy[list[float]]:
+    """
+    Seconds between things that somebody does.
+    """
+    return st.lists(st.floats(0, 5), max_size=60)
+
+
+def wire_steps() -> st.SearchStrategy[list[tuple[int, bool, int]]]:
+    """
+    What arrives over several connections: on which, in which direction, and how many bytes.
+    """
+    step = st.tuples(st.integers(0, 7), st.booleans(), st.integers(1, 5000))
+    return st.lists(step, max_size=40)
+
+
 def _hex_digits(digits: int) -> st.SearchStrategy[str]:
     return st.binary(min_size=digits // 2, max_size=digits // 2).map(bytes.hex)
 
 
 def _utf8_texts(max_size: int) -> st.SearchStrategy[str]:
     return any_texts(max_size).map(lambda text: text.encode("utf-8", "replace").decode())
+
+
+def announced_properties() -> st.SearchStrategy[dict[bytes, bytes | None]]:
+    """
+    What a node of any kind can announce about itself, with a liking for what we understand.
+    """
+    names = st.sampled_from([b"v", b"V", b"salt", b"hint", b"Hint"]) | st.binary(max_size=5)
+    values = st.one_of(
+        st.none(),
+        st.just(b"2"),
+        st.binary(min_size=16, max_size=16).map(bytes.hex).map(str.encode),
+        st.binary(max_size=40),
+    )
+    whole = st.fixed_dictionaries({b"v": st.just(b"2"), b"salt": values, b"hint": values})
+    return st.builds(
+        lambda known, others: {**known, **others},
+        whole,
+        st.just({}) | st.dictionaries(names, values, max_size=4),
+    )
+
+
+def announced_hosts() -> st.SearchStrategy[str]:
+    """
+    What can stand for an IP address in an announcement.
+    """
+    special = st.sampled_from(
+        ["127.0.0.1", "::1", "fe80::1", "0.0.0.0", "224.0.0.251", "ff02::fb", "::ffff:10.0.0.7"]
+    )
+    return ip_hosts() | special | any_texts(20)
+
+
+def contacts() -> st.SearchStrategy[Contact]:
+    """
+    People whom we know, or keep out.
+    """
+    times = st.floats(0, 1e10, allow_subnormal=False)
+    return st.builds(
+        Contact,
+        device_keys(),
+        _utf8_texts(64),
+        is_verified=st.booleans(),
+        is_blocked=st.booleans(),
+        addresses=st.lists(addresses(), max_size=MOST_ADDRESSES, unique=True).map(tuple),
+        since=times,
+        last_met=st.none() | times,
+    )
+
+
+def lan_doings() -> st.SearchStrategy[list[tuple[str, str, float]]]:
+    """
+    What nodes do on a network: who, what, and the seconds until the next thing happens.
+    """
+    who = st.sampled_from(["panda", "numbat", "zebra", "emu"])
+    what = st.sampled_from(["whole", "moved", "part", "broken", "gone"])
+    pause = st.sampled_from([0.0, 0.25, 1.0, 5.0])
+    return st.lists(st.tuples(who, what, pause), max_size=12)

@@ -423,7 +423,7 @@ class BoundsTests(SynchronousTestCase):
             "",
             "Text",
             "-text",
-            "te xt",
+            "a b",
             "text\n",
             "t\u00e9xt",
             "text1",

@@ -78,6 +78,23 @@ class LinkTests(SynchronousTestCase):
             (long[0], HOME), parse_invite(Invite(QUOKKA, "Q", (*long, HOME)).link).addresses
         )
 
+    def test_link_is_filled_to_the_last_character(self) -> None:
+        """
+        An address goes in that just fits, and is read again; with one character more it does not.
+        """
+
+        def host(length: int) -> str:
+            return "".join("." if place % 61 == 60 else "x" for place in range(length))
+
+        others = [Address(host(240), 1)] * 7
+
+        full = Invite(QUOKKA, "Q", (*others, Address(host(193), 1)))
+        beyond = Invite(QUOKKA, "Q", (*others, Address(host(194), 1)))
+
+        self.assertEqual(LONGEST_LINK, len(full.link))
+        self.assertEqual(full, parse_invite(full.link))
+        self.assertEqual(tuple(others), parse_invite(beyond.link).addresses)
+
 
 class ParseTests(SynchronousTestCase):
     """

@@ -684,6 +684,37 @@ class DoorTests(SynchronousTestCase):
 
         self.assertEqual([again, stranger(2)], door.all())
 
+    def test_new_key_stays_a_warning(self) -> None:
+        """
+        Whoever answered at a contact's address cannot make the person forget that by knocking.
+        """
+        door = Door()
+        warning = replace(stranger(1, Reason.NEW_KEY), contact=Contact(QUOKKA, "Quokka"))
+        door.add(warning)
+
+        for reason in (Reason.KNOCK, Reason.NAMESAKE):
+            self.assertFalse(door.add(replace(stranger(1, reason), address=WORK)))
+            self.assertEqual([warning], door.all())
+        self.assertTrue(door.add(stranger(1, text="It is me")))
+        self.assertEqual([replace(warning, text="It is me")], door.all())
+        elsewhere = replace(warning, address=PHONE, contact=Contact(PANDA, "Panda"))
+        self.assertTrue(door.add(elsewhere))
+        self.assertEqual([replace(elsewhere, text="It is me")], door.all())
+
+    def test_contact_that_changes_is_no_news(self) -> None:
+        """
+        Whom a caller could be taken for may be met in the meantime; what is kept is the latest.
+        """
+        door = Door()
+        contact = Contact(QUOKKA, "Quokka")
+        namesake = replace(stranger(1, Reason.NAMESAKE), contact=contact)
+        door.add(namesake)
+        later = replace(namesake, contact=replace(contact, last_met=9.0))
+
+        self.assertFalse(door.add(later))
+
+        self.assertEqual([later], door.all())
+
     def test_anything_else_is_news(self) -> None:
         """
         Another text, name, address or reason.

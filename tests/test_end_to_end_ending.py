@@ -22,7 +22,6 @@ from tests.processes import (
     ended,
     free_port,
     killed_on_failure,
-    twistd,
 )
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
@@ -232,8 +231,7 @@ async def test_background_job_on_a_terminal_listens(stage: Stage) -> None:
     # A shell with job control: the job gets a process group of its own, and the terminal stays the
     # shell's. `read` takes what is typed, as the shell itself would.
     shell = 'set -m; "$@" & echo "job $!"; while read -r line; do echo "shell got $line"; done'
-    command = twistd("-n", "p2pchat", "-t", node.team, "-p", str(node.port))
-    command += ["--state", str(stage.state)]
+    command = stage.command("-t", node.team, "-p", str(node.port))
     stage.spawn(node, ["/bin/sh", "-c", shell, "sh", *command])
     found = re.search(r"job (\d+)", await node.line_with("job "))
     assert found is not None
@@ -262,8 +260,7 @@ async def test_output_that_nobody_reads_ends_it(stage: Stage) -> None:
     When the reader of its output goes, as head does, the node takes leave and ends without a word.
     """
     node = Node("Netech", free_port())
-    command = twistd("-n", "p2pchat", "-t", node.team, "-p", str(node.port))
-    command += ["--state", str(stage.state)]
+    command = stage.command("-t", node.team, "-p", str(node.port))
     listener = Listener()
     stage.afterwards(listener.stop)
     # The statuses of a pipeline are told by its parts: sh has none but the last one's.

@@ -207,6 +207,105 @@ async def test_damaged_settings_are_told_in_one_line(stage: Stage) -> None:
     assert settings.read_text() == '{"team": "Em'
 
 
+# What is done to a file in a node's folder, and what is said about it.
+DAMAGES: dict[str, tuple[str, bytes | None, int, str]] = {
+    "key cut short": (
+        "identity.key",
+        b"twistedchat-ed25519 00",
+        0o600,
+        "The key in {} is damaged. Put back a copy of that file.",
+    ),
+    "key open to others": (
+        "identity.key",
+        None,
+        0o644,
+        "The key in {} is open to other users. If none of them can have taken it, close it with: "
+        "chmod 600 {}",
+    ),
+    "contacts cut short": (
+        "contacts.json",
+        b'{"version": 1, "contacts": [{"key"',
+        0o600,
+        "The contacts in {} cannot be read",
+    ),
+    "contacts of a later version": (
+        "contacts.json",
+        b'{"version": 2, "people": []}',
+        0o600,
+        "The contacts in {} were written by a newer version of twistedchat.",
+    ),
+    "journal that is none": (
+        "journal.sqlite",
+        b"no journal at all, but long enough to have the head of one " * 100,
+        0o600,
+        "The journal {} cannot be used: it is damaged. Put back a copy of it.",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest_twisted.ensureDeferred
+async def test_damaged_file_is_told_in_one_line(stage: Stage, damage: str) -> None:
+    """
+    A file that cannot be used ends the start with one line and status 1, and stays as it is.
+    """
+    name, data, mode, reason = DAMAGES[damage]
+    node = await stage.node("Emu")
+    node.type("0")
+    assert await node.ended() == 0
+    file = stage.state / str(node.port) / name
+    if data is not None:
+        file.write_bytes(data)
+    file.chmod(mode)
+    before = file.read_bytes()
+
+    told = await refused(stage.run("-t", "Emu", "-p", str(node.port)))
+
+    assert reason.format(file, file) in told
+    assert file.read_bytes() == before
+    assert file.stat().st_mode & 0o777 == mode
+
+
+@pytest_twisted.ensureDeferred
+async def test_second_process_on_one_folder_is_told_in_one_line(stage: Stage) -> None:
+    """
+    Two nodes can have one port at two addresses, but not one folder; the first goes on.
+    """
+    port = free_port()
+    first = await stage.node("Emu", "-i", "127.0.0.1", port=port)
+    folder = stage.state / str(port)
+
+    told = await refused(stage.run("-t", "Emu", "-p", str(port), "-i", "127.0.0.2"))
+
+    assert f"The folder {folder} is used by another node (process {first.pid})." in told
+    await deferToThread(say, port, header(6101, "Quokka", "are you still there?"))
+    await first.line_with("Quokka: are you still there?")
+    await first.killed()
+    second = await stage.node("Emu", "-i", "127.0.0.2", port=port)
+    second.type("0")
+    assert await second.ended() == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_daemon_keeps_the_folder_to_itself(stage: Stage) -> None:
+    """
+    A node in the background holds its folder as any other, under the number of its own process.
+    """
+    port = free_port()
+    options = ("-t", "Emu", "-p", str(port))
+    starter = stage.run(*options, "-i", "127.0.0.1", before=())
+    assert await starter.ended() == 0
+    pid = int((stage.folder / "twistd.pid").read_text())
+    with killed_on_failure(pid):
+        await deferToThread(say_and_wait, port, header(6101, "Quokka", "hello"))
+
+        told = await refused(stage.run(*options, "-i", "127.0.0.2"))
+
+        assert f"is used by another node (process {pid})." in told
+        os.kill(pid, signal.SIGTERM)
+        await ended(pid)
+
+
 @pytest_twisted.ensureDeferred
 async def test_two_nodes_share_one_folder(stage: Stage) -> None:
     """
@@ -216,13 +315,19 @@ async def test_two_nodes_share_one_folder(stage: Stage) -> None:
     two = await stage.node("Two")
 
     one.type("1", two.address, "hello")
-    await two.line_with(one.address, "One: hello")
-    two.type("r", "hello yourself")
+    await two.line_with("[door] One", one.address, "hello")
+    two.type("t", "1", "a")
+    await two.line_with("[secure] One", ": hello")
 
-    await one.line_with(two.address, "Two: hello yourself")
     assert not (stage.folder / "twistd.pid").exists()
     for node in (one, two):
-        assert (stage.state / str(node.port) / "p2pchat.log").stat().st_mode & 0o777 == 0o600
+        node.type("0")
+        assert await node.ended() == 0
+        folder = stage.state / str(node.port)
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in folder.iterdir()}
+        names = ["contacts.json", "identity.key", "journal.sqlite", "lock", "p2pchat.log"]
+        assert modes == dict.fromkeys(names, oct(0o600))
+        assert folder.stat().st_mode & 0o777 == 0o700
     assert stage.state.stat().st_mode & 0o777 == 0o700
 
 
@@ -314,8 +419,9 @@ async def test_help_and_plugin_list_name_the_command(stage: Stage) -> None:
     assert await our_help.ended() == 0
 
     assert any("p2pchat" in line and "chat node" in line for line in twistd_help.lines)
-    for option in ("--port", "--team", "--interface", "--dialect", "--state"):
-        assert option in our_help.text
+    options = ("port", "team", "interface", "dialect", "state", "no-lan", "secure-only")
+    for option in options:
+        assert f"--{option}" in our_help.text
 
 
 @pytest_twisted.ensureDeferred

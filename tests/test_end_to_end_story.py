@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_twisted
+from twisted.internet.threads import deferToThread
 
-from tests.processes import Node, Stage, together
+from tests.classic_programs import Listener, header, say
+from tests.processes import Stage, together
 
 
 @pytest_twisted.async_yield_fixture
@@ -20,60 +22,62 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     await stage.clear()
 
 
-def has(rows: list[str], node: Node) -> bool:
-    """
-    Whether a list has exactly one row, and it is that of this node.
-    """
-    return len(rows) == 1 and node.address in rows[0]
-
-
 @pytest_twisted.ensureDeferred
-async def test_three_teams_on_pipes_live_the_whole_story(stage: Stage) -> None:
+async def test_team_among_classic_ones_lives_the_whole_story(stage: Stage) -> None:
     """
-    Three teams send, query, connect by hand and to all, take leave of one and quit.
+    A team sends, queries, connects by hand and to all, takes leave of one and quits.
     """
-    one, two, three = await together(*map(stage.node, ("One", "Two", "Three")))
+    one, two, three = await stage.node("One"), Listener(), Listener()
+    for listener in (two, three):
+        stage.afterwards(listener.stop)
 
     one.type("1", "127.0.0.1", str(two.port), "hello | from one")
     await one.line_with("Message sent to", two.address)
-    await two.line_with(one.address, "One", "hello | from one")
+    await two.hears(header(one.port, "One", "hello | from one"))
     active, connected = await one.lists()
-    assert has(active, two)
-    assert not connected
-    active, connected = await two.lists()
-    assert has(active, one)
+    assert [two.address in row and "plain" in row for row in active] == [True]
     assert not connected
 
-    two.type("3", "A")
-    await two.line_with("Connected to", one.address)
-    await one.line_with(two.address, "Two", "connected to you", "(connection message)")
-    assert all(has(rows, two) for rows in await one.lists())
-    assert all(has(rows, one) for rows in await two.lists())
-
-    three.type("3", "M", "127.0.0.1", str(one.port))
-    await three.line_with("Connected to", one.address)
-    await one.line_with(three.address, "Three", "connected to you", "(manual connection message)")
+    connect = header(two.port, "Two", "connection message")
+    await deferToThread(say, one.port, connect)
+    await one.line_with("[plain]", two.address, "Two connected to you (connection message)")
+    await deferToThread(say, one.port, header(three.port, "Three", "hello from three"))
+    await one.line_with(three.address, "Three: hello from three")
     active, connected = await one.lists()
-    assert len(active) == len(connected) == 2
-    assert "Three" in connected[1]
-    assert "header" in connected[1]
-    assert all(has(rows, one) for rows in await three.lists())
+    assert two.address in active[0]
+    assert three.address in active[1]
+    assert [two.address in row and "Two" in row for row in connected] == [True]
 
-    two.type("1", one.address, "exit")
-    await two.line_with("Said exit to", one.address)
-    await one.line_with(two.address, "Two", "left")
-    assert await two.lists() == ([], [])
-    assert all(has(rows, three) for rows in await one.lists())
+    one.type("3", "A")
+    await one.line_with("Connected to", two.address)
+    await one.line_with("Connected to", three.address)
+    one.type("3", "M", "127.0.0.1", str(three.port))
+    await one.line_with("Connected to", three.address, times=2)
+    await two.has_heard(2)
+    assert two.said[1] == header(one.port, "One", "connection message")
+    await three.hears(
+        header(one.port, "One", "connection message"),
+        header(one.port, "One", "manual connection message"),
+    )
+    _, connected = await one.lists()
+    assert len(connected) == 2
 
-    two.type("1", "127.0.0.1", str(three.port), "I am back")
-    await three.line_with(two.address, "I am back")
-    three.type("0")
-    assert await three.ended() == 0
-    await one.line_with(three.address, "Three", "left")
-    await two.line_with(three.address, "left")
+    one.type("1", two.address, "exit")
+    await one.line_with("Said exit to", two.address)
+    await two.has_heard(3)
+    assert two.said[2] == header(one.port, "One", "exit")
+    await deferToThread(say, one.port, header(three.port, "Three", "exit"))
+    await one.line_with(three.address, "Three left")
     assert await one.lists() == ([], [])
-    assert await two.lists() == ([], [])
-    assert not one.errors + two.errors + three.errors
+
+    await deferToThread(say, one.port, header(three.port, "Three", "I am back"))
+    await one.line_with(three.address, "Three: I am back")
+    one.type("0")
+    assert await one.ended() == 0
+    await three.has_heard(3)
+    assert three.said[2] == header(one.port, "One", "exit")
+    assert len(two.said) == 3
+    assert not one.errors
 
 
 @pytest_twisted.ensureDeferred
@@ -91,21 +95,34 @@ async def test_two_teams_on_terminals_live_the_story(stage: Stage) -> None:
     ]:
         await one.typing(question)
         one.type(answer)
-    await one.line_with("Message sent to", two.address)
-    await two.line_with(one.address, "One: hello from one")
+    await one.line_with("Message kept: Two\u00b7", "has not let you in yet")
+    await two.line_with("[door] One\u00b7", one.address, 'knocks: "hello from one"')
+    for question, answer in [
+        ("Enter your choice:", "t"),
+        ("Enter a number:", "1"),
+        ("Enter your choice (a/i/b):", "a"),
+    ]:
+        await two.typing(question)
+        two.type(answer)
+    await two.line_with("Let in: One\u00b7")
+    await one.line_with("[secure] Two\u00b7", "let you in.")
+    await two.line_with("[secure] One\u00b7", ": hello from one")
+    await one.line_with("1 text that waited is with Two\u00b7")
+
+    await two.typing("Enter your choice:")
     two.type("3")
     await two.typing("Enter your choice (A/M):")
     two.type("a")
-    await two.line_with("Connected to", one.address)
-    await one.line_with(two.address, "Two connected to you")
+    await two.line_with("Connected to One\u00b7")
     one.type("2")
-    await one.line_with("1. ", two.address, "Two", times=2)
+    await one.line_with("1. ", two.address, "Two\u00b7", "secure", times=2)
     two.type("r")
-    await two.typing(f"Enter your reply to One ({one.address}):")
+    await two.until(lambda: two.typed.startswith("Enter your reply to One\u00b7"), "the question")
     two.type("good to see you")
-    await one.line_with(two.address, "Two: good to see you")
+    await two.line_with("Message delivered to One\u00b7")
+    await one.line_with("[secure] Two\u00b7", ": good to see you")
     two.type("0")
     await two.line_with("Exiting...")
     assert await two.ended() == 0
-    await one.line_with(two.address, "Two left")
-    assert one.typed == "Enter your choice:"
+    await one.line_with("[secure] Two\u00b7", " left")
+    await one.typing("Enter your choice:")

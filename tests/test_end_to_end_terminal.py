@@ -232,10 +232,12 @@ async def test_without_colours_none_are_drawn(stage: Stage) -> None:
     coloured = await stage.terminal("Coloured")
 
     plain.type("1", coloured.address, "hello")
-    await coloured.line_with("Plain: hello")
+    await coloured.line_with("[door] Plain")
+    coloured.type("t", "1", "a")
+    await coloured.line_with("[secure] Plain", ": hello")
     coloured.type("r", "hello yourself")
-    await plain.line_with("Coloured: hello yourself")
-    await plain.line_with("Message sent to")
+    await plain.line_with("[secure] Coloured", ": hello yourself")
+    await coloured.line_with("Message delivered to Plain")
     await plain.typing("Enter your choice:")
 
     assert colour.search(coloured.output)

@@ -2,13 +2,18 @@
 Cheap guards for what makes an installation whole; `packaging_check.py` tries the installations.
 """
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.packaging_check import name_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +27,13 @@ REGISTRY_HOSTS = [
         ("npmjs", "org"),
     ]
 ]
+
+# What the package imports and another one that it needs brings along.
+BROUGHT_ALONG = {
+    "ifaddr": "zeroconf",
+    "pyopenssl": "twisted",  # its extra "tls"
+    "zope-interface": "twisted",
+}
 
 LOAD_THE_PLUGIN = """
 import runpy
@@ -67,6 +79,17 @@ def list_tracked_files() -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+def requirements() -> set[str]:
+    """
+    Tell what the package needs.
+
+    Returns:
+        The names of the distributions in `pyproject.toml`.
+    """
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    return {name_of(line) for line in project["dependencies"]}
+
+
 class PluginTests(SynchronousTestCase):
     """
     `twisted/plugins/p2pchat.py`, which every Twisted program on the machine imports.
@@ -95,10 +118,61 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual((0, ""), (outcome.returncode, outcome.stdout.strip()), outcome.stderr)
 
 
+class SchemaTests(SynchronousTestCase):
+    """
+    The data files of the package.
+    """
+
+    def test_schema_is_package_data(self) -> None:
+        """
+        What the journal is made with is installed: the pattern in `pyproject.toml` finds it.
+        """
+        settings = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]
+        patterns = settings["package-data"]["twistedchat"]
+        package = CHECKOUT / "twistedchat"
+        found = {path for pattern in patterns for path in package.glob(pattern)}
+        others = {path for path in package.rglob("*") if path.is_file() and path.suffix != ".py"}
+
+        self.assertIn(package / "store" / "schema" / "journal-v1.sql", found)
+        self.assertEqual(found, {path for path in others if path.suffix != ".pyc"})
+
+
 class RequirementsTests(SynchronousTestCase):
     """
     The lists of what is installed.
     """
+
+    def test_every_import_is_required(self) -> None:
+        """
+        What the package imports is named in `pyproject.toml`, or comes with what is.
+        """
+        names: set[str] = set()
+        for file in (CHECKOUT / "twistedchat").rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Import():
+                        names.update(alias.name.partition(".")[0] for alias in node.names)
+                    case ast.ImportFrom(module=str(module)):
+                        names.add(module.partition(".")[0])
+        owners = packages_distributions()
+        imported = {
+            name_of(owner)
+            for name in names - sys.stdlib_module_names
+            # Several distributions can share a name, as our plugin does with Twisted.
+            for owner in (["zope.interface"] if name == "zope" else owners[name])
+        } - {"twistedchat"}
+
+        self.assertEqual(set(BROUGHT_ALONG), imported - requirements())
+        self.assertLessEqual(set(BROUGHT_ALONG.values()), requirements())
+        self.assertEqual(set(), requirements() - imported)
+
+    def test_every_requirement_has_a_version(self) -> None:
+        """
+        What `pyproject.toml` asks for is pinned in `requirements.txt`.
+        """
+        pinned = {name_of(line) for line in read("requirements.txt").splitlines()}
+
+        self.assertEqual(set(), requirements() - pinned)
 
     def test_every_requirement_is_pinned(self) -> None:
         """

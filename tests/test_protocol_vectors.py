@@ -1,11 +1,15 @@
 """
-The vectors in `docs/protocol.md`: what the page promises is what the code does.
+The vectors in `docs/protocol.md` and `docs/protocol-secure.md`.
+
+What the pages promise is what the code does. Those of the secure page are also a file, which
+`tests.test_secure_vectors` holds to the code.
 """
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,21 +24,38 @@ from twistedchat.core.classic import (
     encode,
     exit_message,
 )
+from twistedchat.core.frames import Frame
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "docs" / "protocol.md"
+SECURE_PAGE = HERE.parent / "docs" / "protocol-secure.md"
+SECURE_FILE = HERE / "data" / "secure-vectors.json"
 
 OPENING, CLOSING = "```json\n", "\n```"
 
 
+def block_of(page: Path) -> str:
+    """
+    The one block of vectors on a page.
+
+    Args:
+        page: Which.
+
+    Returns:
+        The block as it is written.
+    """
+    _, block = page.read_text(encoding="utf-8").split(OPENING)
+    return block.partition(CLOSING)[0]
+
+
 def read_vectors() -> list[dict[str, Any]]:
     """
-    Read the one block of vectors on the page.
+    Read the classic vectors.
 
     Returns:
         The vectors, in order.
     """
-    _, block = PAGE.read_text(encoding="utf-8").split(OPENING)
-    vectors: list[dict[str, Any]] = json.loads(block.partition(CLOSING)[0])
+    vectors: list[dict[str, Any]] = json.loads(block_of(PAGE))
     return vectors
 
 
@@ -167,3 +188,41 @@ class VectorTests(SynchronousTestCase):
 
         self.assertIn([], meanings)
         self.assertTrue(any("unknown" in meaning for means in meanings for meaning in means))
+
+
+class SecureVectorTests(SynchronousTestCase):
+    """
+    The secure page: its vectors, and what stands around them.
+    """
+
+    def test_page_has_the_vectors_that_are_checked(self) -> None:
+        """
+        The block on the page is the file of vectors, to the last character.
+        """
+        self.assertEqual(SECURE_FILE.read_text(encoding="utf-8").rstrip(), block_of(SECURE_PAGE))
+
+    def test_page_explains_every_kind_of_vector(self) -> None:
+        """
+        The page tells what each kind of vector shows.
+        """
+        page = SECURE_PAGE.read_text(encoding="utf-8")
+        _, section = page.partition(OPENING)[0].split("\n## Test vectors\n")
+        explained = set(
+            re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.M)))
+        )
+
+        self.assertEqual(
+            {vector["what"] for vector in json.loads(block_of(SECURE_PAGE))}, explained - {"what"}
+        )
+
+    def test_page_has_every_frame(self) -> None:
+        """
+        The page has a chapter for each frame that a node knows.
+        """
+        page = SECURE_PAGE.read_text(encoding="utf-8")
+        headings = "".join(re.findall(r"^### `.*$", page, re.M))
+
+        self.assertEqual(
+            {frame.__struct_config__.tag for frame in get_args(Frame)},
+            set(re.findall(r"`(\w+)`", headings)),
+        )

@@ -215,16 +215,18 @@ class SettingsTests(StateTestCase):
         The draft is complete and forced out before it takes the place of the old file.
         """
         self.state.write_settings(Settings("us", 7070))
-        seen: list[tuple[bytes, Settings]] = []
+        seen: list[tuple[list[bytes], Settings]] = []
 
         def look(descriptor: int) -> None:
-            (draft,) = (path for path in self.place.iterdir() if path != self.file)
-            seen.append((draft.read_bytes(), self.state.read_settings()))
+            drafts = [path.read_bytes() for path in self.place.iterdir() if path != self.file]
+            seen.append((drafts, self.state.read_settings()))
 
         self.patch(os, "fsync", look)
         self.state.write_settings(Settings("them", 7071))
 
-        self.assertEqual([(b'{"team":"them","port":7071}', Settings("us", 7070))], seen)
+        first = ([b'{"team":"them","port":7071}'], Settings("us", 7070))
+        # And the folder, which has the new name in it.
+        self.assertEqual([first, ([], Settings("them", 7071))], seen)
         self.assertEqual(Settings("them", 7071), self.state.read_settings())
 
     def test_folder_that_is_gone_is_told(self) -> None:

@@ -14,7 +14,7 @@ from types import FrameType, SimpleNamespace
 from unittest import mock
 
 import twisted.internet
-from twisted.application.service import Application, IServiceCollection, MultiService
+from twisted.application.service import Application, IServiceCollection, MultiService, Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.logger import ILogObserver, Logger, LogPublisher
@@ -25,9 +25,15 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
+from tests.journals import Here
 from twistedchat import tap
+from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect
 from twistedchat.core.errors import ConfigError
+from twistedchat.core.hints import SALT_LENGTH
+from twistedchat.core.identity import DeviceKey
+from twistedchat.core.trust import Contact
+from twistedchat.discovery.links import Link
 from twistedchat.faces import terminal
 from twistedchat.faces.console import Console, Stdin
 from twistedchat.faces.lines import WRITE_INTERVAL, LineScreen
@@ -35,9 +41,13 @@ from twistedchat.faces.screens import IOperator
 from twistedchat.node import Node
 from twistedchat.peers.dialling import addresses_of
 from twistedchat.peers.registry import PeerRegistry
+from twistedchat.store.contacts import ContactsFile
+from twistedchat.store.identity import open_identity
+from twistedchat.store.journal import Journal
+from twistedchat.store.lock import FolderLock, lock_folder
 from twistedchat.store.state import Settings, StateDirectory
 from twistedchat.tap import DEFAULT_PORT, Chat, Options, makeService
-from twistedchat.testing import RecordingScreen
+from twistedchat.testing import RecordingScreen, identity_of
 
 
 class TapTestCase(SynchronousTestCase):
@@ -116,9 +126,17 @@ class GivenOptionsTests(TapTestCase):
         self.assertTrue(options["in_foreground"])
         self.assertTrue(options["has_own_log"])
 
+    def test_flags_are_off_unless_given(self) -> None:
+        """
+        Others on the network are looked for, and plain programs are spoken with.
+        """
+        for flag in ("no-lan", "secure-only"):
+            self.assertFalse(self.parse()[flag])
+            self.assertTrue(self.parse(f"--{flag}")[flag])
+
     def test_short_forms_are_the_same(self) -> None:
         """
-        Every option has a letter.
+        Every option with a value has a letter.
         """
         options = Options()
         options.parseOptions(
@@ -482,9 +500,30 @@ class ParentTests(TapTestCase):
         self.assertTrue(options["in_foreground"])
 
 
+class FakeLan(Service):
+    """
+    A local network on which nobody is, and nothing is ever sent.
+    """
+
+    def __init__(
+        self,
+        reactor: object,
+        key: DeviceKey,
+        port: int,
+        changed: object,
+        *,
+        salt: bytes,
+        interfaces: list[str] | None,
+    ) -> None:
+        self.where = (reactor, port, interfaces)
+        self.key = key
+        self.salt = salt
+        self.changed = changed
+
+
 class ServiceTestCase(TapTestCase):
     """
-    A reactor in memory, and a port that is no real one.
+    A reactor in memory, a port that is no real one, and a journal that does everything at once.
     """
 
     @override
@@ -500,8 +539,13 @@ class ServiceTestCase(TapTestCase):
         self.families = [socket.AF_INET]
         self.opened: list[tuple[str | None, int]] = []
         self.limits_raised = 0
+        self.locks: list[FolderLock] = []
+        self.addCleanup(self.release_locks)
         self.patch(tap, "open_ports", self.open_ports)
         self.patch(tap, "raise_file_limit", self.raise_file_limit)
+        self.patch(tap, "lock_folder", self.lock)
+        self.patch(tap, "Journal", lambda _, folder: Journal(Here(), folder, lambda _: Here()))
+        self.patch(tap, "Lan", FakeLan)
         self.signals: dict[int, Callable[[int, FrameType | None], None]] = {}
         self.patch(signal, "getsignal", lambda number: signal.SIG_DFL)
         self.patch(signal, "signal", self.signals.__setitem__)
@@ -521,6 +565,27 @@ class ServiceTestCase(TapTestCase):
         Remember it.
         """
         self.limits_raised += 1
+
+    def lock(self, folder: Path) -> FolderLock:
+        """
+        Lock a folder until the end of the test.
+        """
+        self.locks.append(lock_folder(folder))
+        return self.locks[-1]
+
+    def release_locks(self) -> None:
+        """
+        Let others use the folders, as when the process has ended.
+        """
+        while self.locks:
+            self.locks.pop().release()
+
+    @property
+    def folder(self) -> Path:
+        """
+        That of the node.
+        """
+        return self.place / "7071"
 
     def make(
         self, *words: str, stdin: Stdin = Stdin.LINES, parent: ServerOptions | None = None
@@ -553,11 +618,12 @@ class MakeServiceTests(ServiceTestCase):
 
     def test_foreground_has_a_node_and_a_console(self) -> None:
         """
-        With -n there is a node, with its registry, and a console beside it.
+        With -n there is a node, with its registry, and the network and a console beside it.
         """
         chat = self.make("--interface=127.0.0.1")
-        node, console = chat
+        lan, node, console = chat
 
+        self.assertIsInstance(lan, FakeLan)
         assert isinstance(node, Node)
         self.assertIsInstance(console, Console)
         self.assertIs(console, chat.getServiceNamed("console"))
@@ -580,23 +646,160 @@ class MakeServiceTests(ServiceTestCase):
         A daemon is a node alone; it listens when it is started, on every socket.
         """
         self.families = [socket.AF_INET, socket.AF_INET6]
-        chat = self.make(parent=self.twistd(nodaemon=False))
+        chat = self.make("--no-lan", parent=self.twistd(nodaemon=False))
 
         self.assertEqual([Node], [type(service) for service in chat])
         self.start(chat)
         self.assertEqual(self.families, [family for _, family, _ in self.reactor.adoptedPorts])
         self.stop(chat)
 
-    def test_log_elsewhere_needs_no_folder(self) -> None:
+    def test_log_elsewhere_is_not_in_the_folder(self) -> None:
         """
-        A node whose log goes somewhere else has no folder, which would be for that.
+        A node whose log goes somewhere else writes none into its folder.
+        """
+        chat = self.make(parent=self.twistd(nodaemon=True, logfile="somewhere"))
+        chat.setServiceParent(Application("test"))
+
+        self.assertEqual(
+            {"identity.key", "journal.sqlite", "lock"},
+            {file.name for file in self.folder.iterdir()},
+        )
+
+    def test_node_is_announced_on_the_network(self) -> None:
+        """
+        The announcement is salted anew, and goes where the node listens: everywhere, or there.
+        """
+        salts = set()
+        for interface, wanted in [
+            (None, None),
+            ("0.0.0.0", None),
+            ("::", None),
+            ("127.0.0.1", ["127.0.0.1"]),
+        ]:
+            options = [] if interface is None else [f"--interface={interface}"]
+            lan, node, _ = self.make(*options)
+            self.release_locks()
+
+            assert isinstance(lan, FakeLan)
+            assert isinstance(node, Node)
+            self.assertEqual((self.reactor, 7071, wanted), lan.where)
+            self.assertEqual(node.key, lan.key)
+            self.assertEqual(node.records_changed, lan.changed)
+            self.assertEqual(SALT_LENGTH, len(lan.salt))
+            salts.add(lan.salt)
+        self.assertEqual(4, len(salts))
+
+    def test_without_lan_nobody_is_told(self) -> None:
+        """
+        With --no-lan there is a node and a console, and nothing that announces them.
+        """
+        self.assertEqual([Node, Console], [type(service) for service in self.make("--no-lan")])
+
+    def test_invite_tells_where_the_node_listens(self) -> None:
+        """
+        The addresses in it are those of this machine that the node listens on.
+        """
+        asked: list[list[str] | None] = []
+
+        def find_links(allowed: list[str] | None) -> tuple[Link, ...]:
+            asked.append(allowed)
+            return Link(1, ("192.0.2.1", "2001:db8::1")), Link(2, ("198.51.100.1",))
+
+        self.patch(tap, "find_links", find_links)
+        _, node, _ = self.make()
+        self.release_locks()
+        _, other, _ = self.make("--interface=192.0.2.1")
+        assert isinstance(node, Node)
+        assert isinstance(other, Node)
+
+        self.assertEqual(
+            (
+                Address("192.0.2.1", 7071),
+                Address("2001:db8::1", 7071),
+                Address("198.51.100.1", 7071),
+            ),
+            node.invite().addresses,
+        )
+        other.invite()
+        self.assertEqual([None, ["192.0.2.1"]], asked)
+
+    def test_secure_only_is_told_to_the_node(self) -> None:
+        """
+        Whether plain is spoken is the node's affair.
+        """
+        for flags in ([], ["--secure-only"]):
+            with mock.patch.object(tap, "Node", wraps=Node) as made:
+                self.make(*flags)
+            self.release_locks()
+
+            self.assertIs(bool(flags), made.call_args.kwargs["secure_only"])
+
+    def test_node_is_the_same_each_time(self) -> None:
+        """
+        The key is made at the first start, and so are the contacts read that were written.
+        """
+        ann = identity_of("ann").key
+        _, first, _ = self.make()
+        self.release_locks()
+        ContactsFile(self.folder).write([Contact(ann, "Ann")])
+        _, second, _ = self.make()
+
+        assert isinstance(first, Node)
+        assert isinstance(second, Node)
+        self.assertEqual(first.key, second.key)
+        self.assertEqual(open_identity(self.folder)[0].key, second.key)
+        self.assertEqual([], first.contacts.all())
+        self.assertEqual([Contact(ann, "Ann")], second.contacts.all())
+
+    def test_damaged_files_are_told(self) -> None:
+        """
+        A key, contacts or a journal that cannot be used is one line and status 1.
         """
         self.make()
-        self.assertTrue((self.place / "7071").is_dir())
+        self.release_locks()
+        for name, data, said in [
+            ("journal.sqlite", b"no journal" * 100, "it is damaged. Put back a copy of it."),
+            ("contacts.json", b'{"version": 1, "contacts"', "Mend that file or put back a copy"),
+            ("identity.key", b"twistedchat-ed25519 00\n", "is damaged. Put back a copy"),
+        ]:
+            (self.folder / name).write_bytes(data)
 
-        self.make("--port=7072", parent=self.twistd(nodaemon=True, logfile="somewhere"))
+            error = self.assertRaises(SystemExit, self.make)
+            self.release_locks()
 
-        self.assertFalse((self.place / "7072").exists())
+            line = str(error.code)
+            self.assertIn(said, line)
+            self.assertIn(str(self.folder / name), line)
+            self.assertEqual(1, len(line.splitlines()))
+            self.assertEqual(data, (self.folder / name).read_bytes())
+        self.assertEqual(1, self.limits_raised)
+
+    def test_key_that_others_can_read_is_told(self) -> None:
+        """
+        A key with the wrong mode may be anybody's by now.
+        """
+        self.make()
+        self.release_locks()
+        file = self.folder / "identity.key"
+        file.chmod(0o640)
+
+        error = self.assertRaises(SystemExit, self.make)
+
+        self.assertIn(f"chmod 600 {file}", str(error.code))
+
+    def test_folder_in_use_is_told(self) -> None:
+        """
+        A second process on one folder is one line, which tells the first one's number.
+        """
+        self.make()
+
+        error = self.assertRaises(SystemExit, self.make)
+
+        self.assertEqual(
+            f"p2pchat: The folder {self.folder} is used by another node (process {os.getpid()}). "
+            "Quit that one first, or choose another port or another place with --state.",
+            error.code,
+        )
 
     def test_port_that_cannot_be_had_is_told(self) -> None:
         """
@@ -624,7 +827,7 @@ class MakeServiceTests(ServiceTestCase):
             return succeed(["192.0.2.1"])
 
         self.patch(tap, "deferToThread", defer)
-        chat = self.make(parent=self.twistd(nodaemon=False))
+        chat = self.make("--no-lan", parent=self.twistd(nodaemon=False))
         (node,) = chat
         assert isinstance(node, Node)
         self.start(chat)
@@ -685,6 +888,7 @@ class RememberedTests(ServiceTestCase):
         A start that changes nothing writes nothing.
         """
         self.make()
+        self.release_locks()
         before = (self.place / "settings.json").stat().st_ino
 
         self.make()
@@ -708,7 +912,7 @@ class RememberedTests(ServiceTestCase):
 
     def test_file_in_the_place_of_a_nodes_folder_is_told(self) -> None:
         """
-        The folder of this node, which takes the log, must be one.
+        The folder of this node must be one.
         """
         StateDirectory(self.place)
         (self.place / "7071").touch()
@@ -869,7 +1073,7 @@ class ChatTests(ServiceTestCase):
         """
         folder = StateDirectory(self.place).node_folder(7071)
         application = Application("test")
-        chat = Chat(folder)
+        chat = Chat(folder, self.lock(folder))
 
         chat.setServiceParent(application)
 
@@ -886,15 +1090,29 @@ class ChatTests(ServiceTestCase):
         """
         Without a folder no log is opened, and none in a service that is no application.
         """
+        lock = self.lock(StateDirectory(self.place).node_folder(7071))
         application = Application("test")
-        Chat(None).setServiceParent(application)
+        Chat(None, lock).setServiceParent(application)
         parent = MultiService()
-        Chat(self.place).setServiceParent(parent)
+        Chat(self.place, lock).setServiceParent(parent)
 
         assert isinstance(application, Componentized)
         self.assertIsNone(application.getComponent(ILogObserver))
         self.assertEqual([], self.logs)
         self.assertEqual(1, len(list(parent)))
+
+    def test_lock_is_signed_by_the_process_that_runs(self) -> None:
+        """
+        A daemon is another process than the one that took the folder, and says so in it.
+        """
+        folder = StateDirectory(self.place).node_folder(7071)
+        chat = Chat(None, self.lock(folder))
+        self.patch(os, "getpid", lambda: 4321)
+
+        self.start(chat)
+
+        self.assertEqual("4321\n", (folder / "lock").read_text())
+        self.stop(chat)
 
     def test_closed_terminal_stops_the_reactor(self) -> None:
         """
@@ -902,7 +1120,7 @@ class ChatTests(ServiceTestCase):
         """
         calls: list[Callable[[], None]] = []
         self.reactor.callFromThread = calls.append  # type: ignore[attr-defined]
-        chat = Chat(None)
+        chat = Chat(None, self.lock(StateDirectory(self.place).node_folder(7071)))
         self.start(chat)
 
         self.signals[signal.SIGHUP](signal.SIGHUP, None)
@@ -919,7 +1137,7 @@ class ChatTests(ServiceTestCase):
         """
         self.patch(signal, "getsignal", lambda number: signal.SIG_IGN)
 
-        self.start(Chat(None))
+        self.start(Chat(None, self.lock(StateDirectory(self.place).node_folder(7071))))
 
         self.assertEqual({}, self.signals)
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedchat.core.addresses import Address
-from twistedchat.core.errors import ChatError, StoreError
+from twistedchat.core.errors import ChatError, NotTrusted, StoreError
 from twistedchat.core.events import CallerCame
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite
@@ -116,10 +116,39 @@ class Acquaintances:
             case Standing.STRANGER | Standing.NAMESAKE if link.dialled is None:
                 pass
             case Standing.NAMESAKE | Standing.NEW_KEY if link.is_deliberate:
-                return self._refuse(link, verdict)
+                return self._refuse(link, verdict, link.dialled)
             case _:
                 return f"Not trusted: {key.short} is nobody we know."
         return None
+
+    def choose(self, link: PeerProtocol, address: Address) -> None:
+        """
+        The person wants to talk to whoever is at an address, and this session is with them.
+
+        Args:
+            link: The connection, which may be one that they opened.
+            address: The address that the person chose.
+
+        Raises:
+            NotTrusted: They could be taken for a contact, or there is no room.
+        """
+        session = link.session
+        assert session is not None  # noqa: S101
+        assert session.their_hello is not None  # noqa: S101
+        key, name = session.their_key, session.their_hello.name
+        verdict = self._contacts.judge(key, name, address)
+        match verdict.standing:
+            case Standing.STRANGER:
+                # It waited at the door while the person went to theirs.
+                try:
+                    self._contacts.accept(key, name, self._clock.seconds())
+                except ChatError as error:
+                    raise NotTrusted(str(error)) from error
+                self._became_known(key)
+            case Standing.NAMESAKE | Standing.NEW_KEY:
+                raise NotTrusted(self._refuse(link, verdict, address))
+            case _:
+                pass
 
     def _meet(self, link: PeerProtocol) -> None:
         session = link.session
@@ -127,16 +156,18 @@ class Acquaintances:
         assert session.their_hello is not None  # noqa: S101
         key = session.their_key
         self._contacts.met(key, session.their_hello.name, link.dialled, self._clock.seconds())
+        self._leave_door(key)
         if link.dialled is None and link.their_address is not None:
             self._sessions.hint(key, (link.their_address,))
         self.refresh(key)
         self._save_quietly()
 
-    def _refuse(self, link: PeerProtocol, verdict: Verdict) -> str:
+    def _refuse(self, link: PeerProtocol, verdict: Verdict, address: Address | None) -> str:
         contact = verdict.contact
         assert contact is not None  # noqa: S101 (it is taken for somebody)
         is_namesake = verdict.standing is Standing.NAMESAKE
-        caller = self._caller(link, Reason.NAMESAKE if is_namesake else Reason.NEW_KEY, contact)
+        reason = Reason.NAMESAKE if is_namesake else Reason.NEW_KEY
+        caller = self._caller(link, reason, address, contact)
         self._call(caller)
         return (
             f"Not trusted: {caller.address} has the key {caller.key.short} and calls itself "
@@ -158,7 +189,7 @@ class Acquaintances:
         verdict = self._contacts.judge(session.their_key, session.their_hello.name, None)
         is_namesake = verdict.standing is Standing.NAMESAKE
         reason = Reason.NAMESAKE if is_namesake else Reason.KNOCK
-        self._call(self._caller(link, reason, verdict.contact, text))
+        self._call(self._caller(link, reason, link.their_address, verdict.contact, text))
 
     def answered_strangely(self, key: DeviceKey, address: Address) -> None:
         """
@@ -175,10 +206,14 @@ class Acquaintances:
         self._call(Caller(Reason.DOWNGRADE, key, contact.name, address, now, contact=contact))
 
     def _caller(
-        self, link: PeerProtocol, reason: Reason, contact: Contact | None, text: str = ""
+        self,
+        link: PeerProtocol,
+        reason: Reason,
+        address: Address | None,
+        contact: Contact | None,
+        text: str = "",
     ) -> Caller:
         session = link.session
-        address = link.their_address
         assert session is not None  # noqa: S101
         assert session.their_hello is not None  # noqa: S101
         assert address is not None  # noqa: S101
@@ -187,7 +222,10 @@ class Acquaintances:
 
     def _call(self, caller: Caller) -> None:
         if self._door.add(caller):
-            self._registry.publish(CallerCame(caller))
+            # As it stands there: what it said earlier, or a graver reason, stays.
+            at_the_door = self._door.find(caller.key)
+            is_downgrade = caller.reason is Reason.DOWNGRADE
+            self._registry.publish(CallerCame(caller if is_downgrade else at_the_door or caller))
 
     def refresh(self, key: DeviceKey, *, received: int = 0, sent: int = 0) -> None:
         """
@@ -302,13 +340,16 @@ class Acquaintances:
         self._registry.remove(key)
 
     def _became_known(self, key: DeviceKey) -> None:
-        caller = self._door.find(key)
-        if caller is not None:
-            self._door.remove(caller)
+        self._leave_door(key)
         link = self._sessions.let_in(key)
         if link is not None:
             self._meet(link)
             self._let_in(link)
+
+    def _leave_door(self, key: DeviceKey) -> None:
+        caller = self._door.find(key)
+        if caller is not None:
+            self._door.remove(caller)
 
     # Keeping.
 

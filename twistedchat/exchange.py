@@ -554,9 +554,11 @@ class Exchange:
             if again:
                 partner.outbox.rewind(chain)
             partner.outbox.told(chain, min(seq, head))
-            if author == self._our_key:
-                self._acknowledged(room, partner.key, min(seq, head))
-            elif seq > head and (last is None or head < last):
+            # Where it holds more than we ever said, we have lost ours, or those are another one's:
+            # that it has what we hold is shown when all of it has come back.
+            if author == self._our_key and seq <= head:
+                self._acknowledged(room, partner.key, seq)
+            if seq > head and (last is None or head < last):
                 to_come += seq - head
                 partner.catching_up.setdefault(room, {})[author] = seq
         if to_come <= MOST_SHOWN and room not in partner.caught:
@@ -655,8 +657,10 @@ class Exchange:
         partner.outbox.told((room, author), entries[-1].seq)
         changed = self._rooms.stored(room, entries)
         self._show(partner, room, entries)
-        if self._partners.get(link) is partner:
-            self._tell(link, [room])
+        # Another session may have taken the place of that one by now.
+        present = self._sessions.find(partner.key)
+        if present is not None:
+            self._tell(present, [room])
         self._soon(room)
         if changed:
             self.rooms_changed()
@@ -715,10 +719,15 @@ class Exchange:
 
     def _store_failed(self, link: PeerProtocol, failure: Failure) -> None:
         # What cannot be kept is not acknowledged: the other side keeps it and tries again later.
+        assert link.session is not None  # noqa: S101 (it came in one)
+        key = link.session.their_key
+        present = self._sessions.find(key)
+        if present is not None and present.is_closed:
+            # All that came behind it cannot be kept either, and that was told.
+            failure.trap(StoreError)
+            return
         self._tell_store_failed(failure)
-        partner = self._partners.get(link)
-        if partner is not None:
-            self._sessions.rest(partner.key)
+        self._sessions.rest(key)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)

@@ -371,16 +371,23 @@ class Node(MultiService):
         """
         Somebody has said hello: see `SessionEvents`.
         """
-        refusal = self._acquaintances.welcome(link, verdict)
         session = link.session
-        if refusal is not None or session is None:
+        assert session is not None  # noqa: S101 (it has said hello)
+        before = self.peers.find(session.their_key)
+        refusal = self._acquaintances.welcome(link, verdict)
+        if refusal is not None:
             return refusal
+        if link.their_address is not None:
+            # Whatever was there before, now it is a node.
+            self._unlearn(link.their_address)
         self._exchange.session_opened(link)
         contact = self._contacts.find(session.their_key)
         if session.lets_them_in and contact is not None:
-            self.registry.publish(
-                SessionOpened(contact, is_ours=link.dialled is not None, time=self._clock.seconds())
-            )
+            # One that takes the place of another is no news.
+            if before is None or not before.is_connected:
+                now = self._clock.seconds()
+                is_ours = link.dialled is not None
+                self.registry.publish(SessionOpened(contact, is_ours=is_ours, time=now))
             self._let_in(link)
         return None
 
@@ -416,14 +423,19 @@ class Node(MultiService):
         self._exchange.have_received(link, frame)
         self._whereabouts.seek(link)
 
+    def session_replaced(self, link: PeerProtocol) -> None:
+        """
+        Another session takes the place of one: see `SessionEvents`.
+        """
+        self._exchange.session_lost(link)
+        self._whereabouts.forget(link)
+
     def session_lost(self, link: PeerProtocol, code: str | None) -> None:
         """
         A session is over: see `SessionEvents`.
         """
-        self._exchange.session_lost(link)
-        self._whereabouts.forget(link)
-        if link.session is None:
-            return
+        self.session_replaced(link)
+        assert link.session is not None  # noqa: S101 (it is over)
         key = link.session.their_key
         if code != "exit":
             self._acquaintances.refresh(key)
@@ -822,8 +834,10 @@ class Node(MultiService):
             key = await self._who_is_at(recipient, addresses)
             if key is None:
                 return await self._send_plain(recipient, addresses, compose)
-        # Its entries have an order of their own, and wait without holding up anybody.
-        return await secure(key)
+            # Begun in turn, which gives its entries their order, and waited for without holding up
+            # anybody.
+            sending = Deferred.fromCoroutine(secure(key))
+        return await sending
 
     async def _who_is_at(self, recipient: Address, addresses: list[Address]) -> DeviceKey | None:
         """
@@ -867,7 +881,7 @@ class Node(MultiService):
             return None
         if self._contacts.is_blocked(answer):
             raise NotTrusted(f"Not sent: {recipient} is blocked ({answer.short}).")
-        await self._sessions.open(recipient, answer)
+        self._acquaintances.choose(await self._sessions.open(recipient, answer), recipient)
         return answer
 
     def _check_plain(self, recipient: Address) -> None:
@@ -976,7 +990,8 @@ class Node(MultiService):
         # since they are the likeliest to be there.
         peers = sorted(self.peers.active(), key=lambda peer: peer.last_heard or 0, reverse=True)
         for peer in peers:
-            if peer.key is None:
+            # What claims to be where a contact was met is not answered in plain.
+            if peer.key is None and self._contacts.at(peer.address) is None:
                 self._follow(self._exit_plain(peer.address)).addErrback(
                     lambda failure: failure.trap(NotSent) and None
                 )

@@ -12,10 +12,12 @@ memory. No sockets, no threads, no waiting: time is what a test says it is. ::
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from random import Random
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,6 +42,8 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
+    IPushProducer,
+    IReactorTCP,
     IReactorTime,
     ITLSTransport,
 )
@@ -54,14 +58,14 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
 from twistedchat.core.entries import NOTHING, TEXT, Entry
 from twistedchat.core.errors import NotSent, StoreError
-from twistedchat.core.events import Event, Progress, Sent
+from twistedchat.core.events import Event, Progress, Sent, Speaker
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby
 from twistedchat.core.rooms import MEMBERSHIP
-from twistedchat.core.roster import PeerList, Recipient, Roster
-from twistedchat.core.trust import Caller, Contacts, Decision
+from twistedchat.core.roster import PeerList, Recipient, RoomId, Roster
+from twistedchat.core.trust import Caller, Contact, Contacts, Decision
 from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import IJournal, INode
@@ -72,11 +76,14 @@ __all__ = [
     "OUTSIDE",
     "FakeNode",
     "MemoryDial",
+    "MemoryHost",
     "MemoryJournal",
     "MemoryNetwork",
     "MemoryTransport",
+    "Reading",
     "RecordingOperator",
     "RecordingScreen",
+    "Searching",
     "Sending",
     "TwoNodes",
     "identity_of",
@@ -90,6 +97,10 @@ OUTSIDE = "192.0.2.7"
 
 # Rounds of carrying bytes after which they are taken to go on for ever. A message needs two.
 MOST_ROUNDS = 10_000
+
+# Bytes on their way from one end to the other after which whoever writes them is told to wait: as
+# many as Twisted has for a socket.
+MOST_ON_THE_WAY = 64 * 1024
 
 # The first port of those that a system gives to outgoing connections (RFC 6335 section 6).
 FIRST_EPHEMERAL_PORT = 49152
@@ -107,15 +118,29 @@ class RecordingScreen:
         lines: What was drawn, as bare text.
         styled: The same with its styles.
         prompts: Every question, in order; repeated ones too.
+        drafts: What each answer was to begin with.
         words: What may be completed.
         is_paused: Whether no typed line may be handed over.
+        takings: What those wait for who have very much to show, where it does not fire by itself.
         closed: Fires when the screen has been closed; ``None`` before that is asked for.
         closes_at_once: Whether it fires by itself.
+        takes_at_once: Whether all that is shown is taken at once.
+        is_interactive: Whether a person sits there.
     """
 
-    def __init__(self, *, closes_at_once: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        closes_at_once: bool = True,
+        takes_at_once: bool = True,
+        is_interactive: bool = True,
+    ) -> None:
+        self.is_interactive = is_interactive
+        self.takes_at_once = takes_at_once
+        self.takings: list[Deferred[None]] = []
         self.styled: list[Line] = []
         self.prompts: list[str] = []
+        self.drafts: list[str] = []
         self.words: list[str] = []
         self.is_paused = False
         self.closed: Deferred[None] | None = None
@@ -134,11 +159,22 @@ class RecordingScreen:
         """
         self.styled.extend(lines)
 
-    def ask(self, prompt: str) -> None:
+    def ask(self, prompt: str, draft: str = "") -> None:
         """
         Say what the next line answers: see `IScreen`.
         """
         self.prompts.append(prompt)
+        self.drafts.append(draft)
+
+    def taken(self) -> Deferred[None]:
+        """
+        Wait until there is room for more: see `IScreen`.
+        """
+        if self.takes_at_once:
+            return succeed(None)
+        taken: Deferred[None] = Deferred()
+        self.takings.append(taken)
+        return taken
 
     def offer(self, words: Sequence[str]) -> None:
         """
@@ -265,6 +301,46 @@ class Sending:
         self.result.errback(error)
 
 
+@dataclass(slots=True, eq=False)
+class Reading:
+    """
+    Some history that a `FakeNode` was asked to read.
+
+    Attributes:
+        place: Where; ``None`` for everywhere.
+        since: From when on.
+        before: Only what stands before this line.
+        most: How many lines.
+        result: What the asker waits for.
+    """
+
+    place: Place | None
+    since: float
+    before: LineOfHistory | None
+    most: int
+    result: Deferred[list[LineOfHistory]] = field(default_factory=Deferred)
+
+
+@dataclass(slots=True, eq=False)
+class Searching:
+    """
+    Some texts that a `FakeNode` was asked to find.
+
+    Attributes:
+        words: What they hold.
+        place: Where; ``None`` for everywhere.
+        before: Only what came before this line.
+        most: How many lines.
+        result: What the asker waits for.
+    """
+
+    words: str
+    place: Place | None
+    before: LineOfHistory | None
+    most: int
+    result: Deferred[list[LineOfHistory]] = field(default_factory=Deferred)
+
+
 @implementer(INode)
 class FakeNode:
     """
@@ -286,6 +362,18 @@ class FakeNode:
         word_searches: The keys whose six words it was asked for, likewise.
         verifications: The keys that were said to be compared, likewise.
         decisions: What was decided, and about whom, likewise.
+        records: The rooms; to be filled by the test.
+        people: Who is in each, likewise.
+        new_rooms: The names of rooms it was to make, each with what the asker waits for.
+        changes: What it was to change in rooms, and about whom, likewise.
+        counts: How many unread texts there are in each place; to be filled by the test.
+        looks: The places that were looked at, each time.
+        names: What authors are called; to be filled by the test.
+        progress: How far our own lines have come, by their numbers, likewise.
+        readings: The history it was to read, each with what the asker waits for.
+        searches: The texts it was to find, likewise.
+        surroundings: The lines around which it was to read, likewise.
+        recalls: From whom it was to take back a text, likewise.
         leavings: What those wait for who asked it to say exit.
     """
 
@@ -303,6 +391,18 @@ class FakeNode:
         self.word_searches: list[tuple[DeviceKey, Deferred[tuple[str, ...]]]] = []
         self.verifications: list[tuple[DeviceKey, Deferred[None]]] = []
         self.decisions: list[tuple[DeviceKey, Decision, Caller | None, Deferred[None]]] = []
+        self.records: list[RoomRecord] = []
+        self.people: dict[RoomId, list[Speaker]] = {}
+        self.new_rooms: list[tuple[str, Deferred[RoomRecord]]] = []
+        self.changes: list[tuple[str, RoomId, DeviceKey | None, Deferred[None]]] = []
+        self.counts: dict[Place, int] = {}
+        self.looks: list[list[Place]] = []
+        self.names: dict[DeviceKey, str] = {}
+        self.progress: dict[int, Progress] = {}
+        self.readings: list[Reading] = []
+        self.searches: list[Searching] = []
+        self.surroundings: list[tuple[LineOfHistory, int, Deferred[list[LineOfHistory]]]] = []
+        self.recalls: list[tuple[Recipient, Deferred[str]]] = []
         self.leavings: list[Deferred[None]] = []
         self._observers: list[Callable[[Event], None]] = []
 
@@ -409,6 +509,125 @@ class FakeNode:
         """
         return self._send(Sending(recipient, None, manual))
 
+    def rooms(self) -> list[RoomRecord]:
+        """
+        The rooms: see `INode`.
+        """
+        return list(self.records)
+
+    def members(self, room: RoomId) -> list[Speaker]:
+        """
+        Who is in a room: see `INode`.
+        """
+        return list(self.people.get(room, ()))
+
+    def make_room(self, name: str) -> Deferred[RoomRecord]:
+        """
+        Found a room: see `INode`.
+        """
+        made: Deferred[RoomRecord] = Deferred()
+        self.new_rooms.append((name, made))
+        return made
+
+    def add_to(self, room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Add a contact to a room: see `INode`.
+        """
+        return self._change("add", room, key)
+
+    def remove_from(self, room: RoomId, key: DeviceKey) -> Deferred[None]:
+        """
+        Remove somebody from a room: see `INode`.
+        """
+        return self._change("remove", room, key)
+
+    def join(self, room: RoomId) -> Deferred[None]:
+        """
+        Come into a room: see `INode`.
+        """
+        return self._change("join", room)
+
+    def leave_room(self, room: RoomId) -> Deferred[None]:
+        """
+        Leave a room: see `INode`.
+        """
+        return self._change("leave", room)
+
+    def unread(self, place: Place) -> int:
+        """
+        How many texts came to a place that have not been read: see `INode`.
+        """
+        return self.counts.get(place, 0)
+
+    def place_of(self, recipient: Recipient) -> Place:
+        """
+        Where what is said between somebody and us is kept: see `INode`.
+        """
+        return recipient if isinstance(recipient, Address) else recipient.raw
+
+    def speaker_of(self, line: LineOfHistory) -> str:
+        """
+        What to call the author of a line: see `INode`.
+        """
+        return (self.names.get(line.author) if line.author else line.name) or ""
+
+    def recipient_of(self, line: LineOfHistory) -> Recipient:
+        """
+        To whom one would answer a line: see `INode`.
+        """
+        if isinstance(line.place, Address):
+            return line.place
+        is_room = any(record.room == line.place for record in self.records)
+        return RoomId(line.place) if is_room else DeviceKey(line.place)
+
+    def progress_of(self, line: LineOfHistory) -> Progress | None:
+        """
+        How far a line of ours has come: see `INode`.
+        """
+        return self.progress.get(line.number)
+
+    def looked_at(self, places: Iterable[Place]) -> None:
+        """
+        The person has seen all that came to these places: see `INode`.
+        """
+        self.looks.append(list(places))
+        for place in self.looks[-1]:
+            self.counts.pop(place, None)
+
+    def history(
+        self, place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: see `INode`.
+        """
+        self.readings.append(Reading(place, since, before, most))
+        return self.readings[-1].result
+
+    def search(
+        self, words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts: see `INode`.
+        """
+        self.searches.append(Searching(words, place, before, most))
+        return self.searches[-1].result
+
+    def around(self, line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line: see `INode`.
+        """
+        lines: Deferred[list[LineOfHistory]] = Deferred()
+        self.surroundings.append((line, most, lines))
+        return lines
+
+    def recall(self, recipient: Recipient) -> Deferred[str]:
+        """
+        Take back the last text to somebody: see `INode`.
+        """
+        text: Deferred[str] = Deferred()
+        self.recalls.append((recipient, text))
+        return text
+
     def leave(self) -> Deferred[None]:
         """
         Say exit to every peer: see `INode`.
@@ -416,6 +635,11 @@ class FakeNode:
         left: Deferred[None] = Deferred()
         self.leavings.append(left)
         return left
+
+    def _change(self, what: str, room: RoomId, key: DeviceKey | None = None) -> Deferred[None]:
+        kept: Deferred[None] = Deferred()
+        self.changes.append((what, room, key, kept))
+        return kept
 
     def _send(self, sending: Sending) -> Deferred[Sent]:
         self.sendings.append(sending)
@@ -451,15 +675,17 @@ class _BelowTls:
         """
         self._transport.is_closing = True
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
         """
-        Do nothing: there is always room for more.
+        Have somebody to tell when too much is on its way.
         """
+        self._transport.producer = producer
 
     def unregisterProducer(self) -> None:  # noqa: N802
         """
-        Do nothing.
+        Have nobody to tell any more.
         """
+        self._transport.producer = None
 
 
 @implementer(ITLSTransport)
@@ -484,6 +710,8 @@ class MemoryTransport:
         is_aborted: Whether it has broken it off.
         is_lost: Whether the protocol was told that the connection is lost.
         is_paused: Whether nothing is to be handed over to the protocol.
+        is_held: Whether nothing arrives any more of what this end writes, as with a pulled cable.
+        producer: Told when too much is on its way, and when it has arrived.
     """
 
     def __init__(
@@ -505,17 +733,23 @@ class MemoryTransport:
         self.is_aborted = False
         self.is_lost = False
         self.is_paused = False
+        self.is_held = False
+        self.producer: IPushProducer | None = None
+        self._is_choked = False
         self._host = host
         self._peer = peer
-        self._carried = 0
+        self._on_the_way: list[bytes] = []
         self._has_read_all = False
 
     @property
     def disconnecting(self) -> bool:
         """
         Whether the protocol has closed the connection, by Twisted's name.
+
+        One that it broke off does not count: as with a real transport, what has been handed over is
+        then read to its end.
         """
-        return self.is_closing or self.is_aborted
+        return self.is_closing
 
     def write(self, data: bytes) -> None:
         """
@@ -530,8 +764,13 @@ class MemoryTransport:
         """
         Write bytes as they are to go over the wire.
         """
-        if not (self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost):
-            self.written.append(data)
+        if self.is_half_closed or self.is_closing or self.is_aborted or self.is_lost:
+            return
+        self.written.append(data)
+        self._on_the_way.append(data)
+        if self.producer is not None and not self._is_choked and self.on_the_way > MOST_ON_THE_WAY:
+            self._is_choked = True
+            self.producer.pauseProducing()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 (Twisted calls it)
         """
@@ -573,19 +812,23 @@ class MemoryTransport:
             Factory.forProtocol(Protocol),
             self._clock,
         )
-        self._tls = TLSMemoryBIOProtocol(factory, self.protocol, False)
+        self._tls = factory.protocol(factory, self.protocol, False)
         self.protocol = self._tls
-        self._tls.makeConnection(_BelowTls(self))  # type: ignore[no-untyped-call]
+        self._tls.makeConnection(_BelowTls(self))
 
-    def registerProducer(self, producer: object, streaming: bool) -> None:  # noqa: N802
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
         """
-        Do nothing: there is always room for more.
+        Have somebody to tell when too much is on its way; under TLS alone.
         """
+        assert self._tls is not None  # noqa: S101 (nobody else has wanted it)
+        self._tls.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:  # noqa: N802
         """
-        Do nothing.
+        Have nobody to tell any more.
         """
+        assert self._tls is not None  # noqa: S101 (likewise)
+        self._tls.unregisterProducer()
 
     def pauseProducing(self) -> None:  # noqa: N802
         """
@@ -648,7 +891,17 @@ class MemoryTransport:
         """
         if not self.is_lost:
             self.is_lost = True
+            if self.producer is not None:
+                self.producer.stopProducing()
+                self.producer = None
             self.protocol.connectionLost(Failure(error or ConnectionDone()))
+
+    @property
+    def on_the_way(self) -> int:
+        """
+        How many bytes were written here and are not with the other end yet.
+        """
+        return sum(map(len, self._on_the_way))
 
     def carry_to(self, other: MemoryTransport) -> bool:
         """
@@ -662,14 +915,16 @@ class MemoryTransport:
         """
         if self.is_aborted and not self.is_lost:
             self.lose(ConnectionAborted())
-            other.lose(ConnectionLost())
+            if not self.is_held:
+                other.lose(ConnectionLost())
             return True
-        if other.is_paused and not other.is_lost:
+        if self.is_held or (other.is_paused and not other.is_lost):
+            if self.is_closing and not self.is_lost:
+                # The system will tell the other side, when it can.
+                self.lose()
+                return True
             return False
-        data = b"".join(self.written[self._carried :])
-        self._carried = len(self.written)
-        if data and not (other.is_lost or other.is_closing or other.is_aborted):
-            other.protocol.dataReceived(data)
+        if self.carry_some_to(other):
             return True
         if not (self.is_half_closed or self.is_closing or self.is_lost):
             return False
@@ -678,6 +933,28 @@ class MemoryTransport:
             self.lose()
             return True
         return has_moved
+
+    def carry_some_to(self, other: MemoryTransport, most: int | None = None) -> bool:
+        """
+        Hand to the other end some of what was written, also where it is held.
+
+        Args:
+            other: The other end.
+            most: How many bytes at most; ``None`` for all of them.
+
+        Returns:
+            Whether anything arrived.
+        """
+        data = b"".join(self._on_the_way)
+        self._on_the_way = [] if most is None else [data[most:]]
+        arrived = data[:most]
+        has_arrived = bool(arrived) and not (other.is_lost or other.is_closing or other.is_aborted)
+        if has_arrived:
+            other.protocol.dataReceived(arrived)
+        if self._is_choked and not self.on_the_way and self.producer is not None:
+            self._is_choked = False
+            self.producer.resumeProducing()
+        return has_arrived
 
     def _read_all(self, *, is_over: bool) -> bool:
         if self.is_lost:
@@ -700,12 +977,20 @@ class MemoryDial:
     Attributes:
         address: Where to.
         factory: Makes the protocol, or is told why there is no connection.
+        caller: The host that wants it, where it has an address of its own.
         timer: What gives up, where nobody answers.
     """
 
-    def __init__(self, network: MemoryNetwork, address: Address, factory: ClientFactory) -> None:
+    def __init__(
+        self,
+        network: MemoryNetwork,
+        address: Address,
+        factory: ClientFactory,
+        caller: str | None = None,
+    ) -> None:
         self.address = address
         self.factory = factory
+        self.caller = caller
         self.timer: IDelayedCall | None = None
         self._network = network
 
@@ -882,12 +1167,24 @@ class MemoryNetwork(MemoryReactorClock):
         timeout: float = 30,
         bindAddress: object = None,
     ) -> IConnector:
-        dial = MemoryDial(self, Address(host, port), factory)
+        return self.dial(MemoryDial(self, Address(host, port), factory), timeout)
+
+    def dial(self, dial: MemoryDial, timeout: float) -> MemoryDial:
+        """
+        Want to make a connection.
+
+        Args:
+            dial: Which.
+            timeout: How many seconds to wait where nobody answers.
+
+        Returns:
+            The same.
+        """
         self.dialled.append(dial.address)
         self._dials.append(dial)
-        if host in self.silent_hosts:
+        if dial.address.host in self.silent_hosts:
             dial.timer = self.callLater(timeout, dial.fail, TimeoutError())
-        factory.startedConnecting(dial)
+        dial.factory.startedConnecting(dial)
         return dial
 
     def forget_dial(self, dial: MemoryDial) -> None:
@@ -931,13 +1228,22 @@ class MemoryNetwork(MemoryReactorClock):
             self.advance(max(0.0, calls[0].getTime() - self.seconds()))
             self.settle()
 
-    def call(self, port: int, host: str = OUTSIDE) -> MemoryTransport:
+    def call(
+        self,
+        port: int,
+        host: str = OUTSIDE,
+        *,
+        to: str = LOOPBACK,
+        caller: IProtocol | None = None,
+    ) -> MemoryTransport:
         """
         Connect to a port from outside.
 
         Args:
             port: A port that somebody listens on.
             host: The address that the call comes from.
+            to: The address that is called.
+            caller: What the caller does with the connection; ``None`` for nothing.
 
         Returns:
             The caller's end: write to it, close it, then `settle`.
@@ -945,12 +1251,11 @@ class MemoryNetwork(MemoryReactorClock):
         Raises:
             ConnectionRefusedError: Nobody listens there.
         """
-        caller = Protocol()
-        factory = self._ports.get(Address(LOOPBACK, port))
+        factory = self._ports.get(Address(to, port))
         protocol = factory.buildProtocol(_socket_address(host, port)) if factory else None
         if protocol is None:
             raise ConnectionRefusedError
-        return self._join(caller, protocol, host, Address(LOOPBACK, port))
+        return self._join(caller or Protocol(), protocol, host, Address(to, port))
 
     def say(self, port: int, data: bytes, host: str = OUTSIDE) -> None:
         """
@@ -990,6 +1295,27 @@ class MemoryNetwork(MemoryReactorClock):
         """
         del self._ports[address]
 
+    def hold(self, wire: tuple[MemoryTransport, MemoryTransport], *, is_held: bool = True) -> None:
+        """
+        Pull the cable of a connection: nothing arrives any more, and nobody is told.
+
+        Args:
+            wire: One of `connections`.
+            is_held: Whether it is pulled; otherwise what was on its way goes on.
+        """
+        for end in wire:
+            end.is_held = is_held
+
+    def cut(self, wire: tuple[MemoryTransport, MemoryTransport]) -> None:
+        """
+        Break a connection: what is on its way is lost, and both ends are told.
+
+        Args:
+            wire: One of `connections`.
+        """
+        for end in wire:
+            end.lose(ConnectionLost())
+
     def _move(self) -> bool:
         has_moved = False
         for dial in self.dials:
@@ -1019,7 +1345,7 @@ class MemoryNetwork(MemoryReactorClock):
         assert calling is not None  # noqa: S101 (an endpoint's factory always makes one)
         host = dial.address.host
         ours = host if host == LOOPBACK else "::1" if ":" in host else "192.0.2.1"
-        self._join(calling, answering, ours, dial.address)
+        self._join(calling, answering, dial.caller or ours, dial.address)
 
     def _join(
         self, calling: IProtocol, answering: IProtocol, host: str, called: Address
@@ -1035,6 +1361,88 @@ class MemoryNetwork(MemoryReactorClock):
         return ours
 
 
+@implementer(IReactorTCP, IReactorTime)
+class MemoryHost:
+    """
+    A machine on a `MemoryNetwork`: it has an address of its own, and can be switched off.
+
+    Args:
+        network: The network.
+        host: Its address.
+    """
+
+    def __init__(self, network: MemoryNetwork, host: str) -> None:
+        self.network = network
+        self.host = host
+        self._calls: list[IDelayedCall] = []
+        self._ports: list[IListeningPort] = []
+
+    def seconds(self) -> float:
+        """
+        The time.
+        """
+        return self.network.seconds()
+
+    def callLater(  # noqa: N802 (Twisted calls it)
+        self, delay: float, callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> IDelayedCall:
+        """
+        Call back, if the machine is still on.
+        """
+        self._calls = self.getDelayedCalls()
+        call = self.network.callLater(delay, callable, *args, **kwargs)
+        self._calls.append(call)
+        return call
+
+    def getDelayedCalls(self) -> list[IDelayedCall]:  # noqa: N802
+        """
+        Whom to call back on this machine.
+        """
+        return [call for call in self._calls if call.active()]
+
+    def listenTCP(  # noqa: N802
+        self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ) -> IListeningPort:
+        """
+        Listen at the machine's address.
+        """
+        listening = self.network.listenTCP(port, factory, backlog, self.host)
+        self._ports.append(listening)
+        return listening
+
+    def connectTCP(  # type: ignore[override]  # noqa: N802 (its factory is generic to mypy only)
+        self,
+        host: str,
+        port: int,
+        factory: ClientFactory,
+        timeout: float = 30,
+        bindAddress: object = None,  # noqa: N803
+    ) -> IConnector:
+        """
+        Connect from the machine's address.
+        """
+        dial = MemoryDial(self.network, Address(host, port), factory, self.host)
+        return self.network.dial(dial, timeout)
+
+    def switch_off(self) -> None:
+        """
+        End everything on this machine, as a killed process ends: nobody there is told any more.
+
+        Others find its connections closed, behind what is on its way to them.
+        """
+        for call in self.getDelayedCalls():
+            call.cancel()
+        for port in self._ports:
+            port.stopListening()
+        for dial in self.network.dials:
+            if dial.caller == self.host:
+                dial.stopConnecting()
+        for wire in self.network.connections:
+            for end in wire:
+                if end.getHost().host == self.host:
+                    end.is_lost = True
+
+
 def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
     return (IPv6Address if ":" in host else IPv4Address)("TCP", host, port)
 
@@ -1045,29 +1453,49 @@ def _socket_address(host: str, port: int) -> IPv4Address | IPv6Address:
 @implementer(IJournal)
 class MemoryJournal:
     """
-    A journal that keeps everything in memory, and at once.
+    A journal that keeps everything in memory, at once or when a test says so.
 
     Args:
-        owner: Whose journal it is.
+        before: That of a process which was killed: what it had stored is here.
+        written: How much of what waited there was still written, though nobody was told.
 
     Attributes:
-        entries: All there is, in the order in which it came.
-        forks: The proofs that authors have lied.
+        entries: All that is on the disk, in the order in which it came.
+        forks: The proofs that authors have lied, one for each.
+        owner: Whose journal it is; ``None`` where that makes no difference.
         error: What every call fails with that would write or read; ``None`` for none.
+        is_slow: Whether what is to be written or read waits until `work`.
     """
 
-    def __init__(self, owner: DeviceKey) -> None:
-        self._owner = owner
+    def __init__(self, before: MemoryJournal | None = None, written: int = 0) -> None:
+        self.entries: list[Entry] = []
+        self.forks: list[Entry] = []
+        self.owner: DeviceKey | None = None
+        self.error: StoreError | None = None
+        self.is_slow = False
         self._rooms: dict[bytes, RoomRecord] = {}
         self._lines: list[LineOfHistory] = []
         self._marks: dict[Place, int] = {}
         self._offers: dict[bytes, int] = {}
-        self.entries: list[Entry] = []
-        self.forks: list[Entry] = []
-        self.error: StoreError | None = None
         self._heads: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
+        self._stored: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
         self._times: dict[bytes, int] = {}
         self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
+        self._waiting: deque[tuple[Sequence[Entry], Callable[[], None]]] = deque()
+        self._failures = 0
+        if before is not None:
+            self.owner = before.owner
+            self._receipts.update(before._receipts)
+            self._rooms.update(before._rooms)
+            self._marks.update(before._marks)
+            self._offers.update(before._offers)
+            self.forks += before.forks
+            self._store(before.entries)
+            for entries, _ in islice(before._waiting, written):
+                self._store(entries)
+            self._heads = self._copy_of_stored()
+            for entry in self.entries:
+                self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
 
     def heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
         """
@@ -1077,9 +1505,9 @@ class MemoryJournal:
 
     def stored_heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
         """
-        The same: see `IJournal`.
+        How far they reach on the disk: see `IJournal`.
         """
-        return self.heads(room)
+        return dict(self._stored.get(room, {}))
 
     def last_time(self, room: bytes) -> int:
         """
@@ -1091,8 +1519,6 @@ class MemoryJournal:
         """
         Keep entries: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
         for entry in entries:
             heads = self._heads.setdefault(entry.room, {})
             seq, last = heads.get(entry.author, (0, NOTHING))
@@ -1100,21 +1526,71 @@ class MemoryJournal:
                 raise AssertionError(f"entry {entry.seq} does not follow entry {seq}")
             heads[entry.author] = (entry.seq, entry.hash)
             self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
-            self.entries.append(entry)
+        if not entries[-1].signature:
+            raise AssertionError(f"entry {entries[-1].seq} is the last and not signed")
+        done: Deferred[None] = Deferred()
+        failures = self._failures
+
+        def write() -> None:
+            if failures == self._failures and self.error is not None:
+                self._failures += 1
+                self._heads = self._copy_of_stored()
+            if failures != self._failures:
+                done.errback(self.error or StoreError("What comes before it was not kept."))
+                return
+            self._store(entries)
+            done.callback(None)
+
+        self._put(entries, write)
+        return done
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._stored.setdefault(entry.room, {})[entry.author] = (entry.seq, entry.hash)
             if entry.said.kind == TEXT:
-                self._lines.append(
-                    LineOfHistory(
-                        len(self._lines) + 1,
-                        entry.room,
-                        entry.author,
-                        None,
-                        entry.author == self._owner,
-                        entry.seq,
-                        entry.said.time / 1_000_000,
-                        entry.said.body,
-                    )
-                )
-        return succeed(None)
+                self._keep_line(entry)
+        self.entries += entries
+
+    def _keep_line(self, entry: Entry) -> None:
+        self._lines.append(
+            LineOfHistory(
+                len(self._lines) + 1,
+                entry.room,
+                entry.author,
+                None,
+                entry.author == self.owner,
+                entry.seq,
+                entry.said.time / 1_000_000,
+                entry.said.body,
+            )
+        )
+
+    def _copy_of_stored(self) -> dict[bytes, dict[DeviceKey, tuple[int, bytes]]]:
+        return {room: dict(heads) for room, heads in self._stored.items()}
+
+    def _put(self, entries: Sequence[Entry], job: Callable[[], None]) -> None:
+        self._waiting.append((entries, job))
+        if not self.is_slow:
+            self.work()
+
+    @property
+    def waiting(self) -> int:
+        """
+        How much is still to be written or read.
+        """
+        return len(self._waiting)
+
+    def work(self, most: int | None = None) -> None:
+        """
+        Write and read what waits.
+
+        Args:
+            most: How much of it at most; ``None`` for all there is now.
+        """
+        for _ in range(self.waiting if most is None else most):
+            if self._waiting:
+                _, job = self._waiting.popleft()
+                job()
 
     def read(
         self, room: bytes, author: DeviceKey, after: int, most_bytes: int
@@ -1122,8 +1598,18 @@ class MemoryJournal:
         """
         Read consecutive entries: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
+        done: Deferred[list[Entry]] = Deferred()
+
+        def look() -> None:
+            if self.error is not None:
+                done.errback(self.error)
+            else:
+                done.callback(self._read(room, author, after, most_bytes))
+
+        self._put((), look)
+        return done
+
+    def _read(self, room: bytes, author: DeviceKey, after: int, most_bytes: int) -> list[Entry]:
         found: list[Entry] = []
         for entry in self.entries:
             if (entry.room, entry.author) == (room, author) and entry.seq > after:
@@ -1131,7 +1617,7 @@ class MemoryJournal:
                 most_bytes -= len(entry.said.body.encode())
                 if entry.signature and most_bytes <= 0:
                     break
-        return succeed(found)
+        return found
 
     def receipt(self, room: bytes, holder: DeviceKey) -> int:
         """
@@ -1149,7 +1635,10 @@ class MemoryJournal:
         """
         Keep the proof that an author lied: see `IJournal`.
         """
-        is_news = entry not in self.forks
+        if self.error is not None:
+            return fail(self.error)
+        chains = [(fork.room, fork.author) for fork in self.forks]
+        is_news = (entry.room, entry.author) not in chains
         if is_news:
             self.forks.append(entry)
         return succeed(is_news)
@@ -1170,10 +1659,24 @@ class MemoryJournal:
         """
         Remember a room: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
-        self._rooms[record.room] = record
-        return succeed(None)
+
+        def keep() -> None:
+            self._rooms[record.room] = record
+
+        return self._do(keep)
+
+    def _do(self, job: Callable[[], None]) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+
+        def work() -> None:
+            if self.error is not None:
+                done.errback(self.error)
+            else:
+                job()
+                done.callback(None)
+
+        self._put((), work)
+        return done
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
@@ -1255,36 +1758,33 @@ class MemoryJournal:
         """
         Others may see ours from now on: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
-        self._offers[room] = max(seq, self.offered(room))
-        return succeed(None)
+
+        def offer() -> None:
+            self._offers[room] = max(seq, self.offered(room))
+
+        return self._do(offer)
 
     def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
         """
         Write our own entries anew: see `IJournal`.
         """
-        if self.error is not None:
-            return fail(self.error)
-        author = entries[0].author if entries else self._owner
-        gone = [
-            entry
-            for entry in self.entries
-            if (entry.room, entry.author) == (room, author) and entry.seq > after
-        ]
-        self.entries = [entry for entry in self.entries if entry not in gone]
-        numbers = {entry.seq for entry in gone}
-        self._lines = [
-            line
-            for line in self._lines
-            if not (line.place == room and line.author == author and line.seq in numbers)
-        ]
-        stay = [entry for entry in self.entries if (entry.room, entry.author) == (room, author)]
-        heads = self._heads.setdefault(room, {})
-        heads.pop(author, None)
-        if stay:
-            heads[author] = (stay[-1].seq, stay[-1].hash)
-        return self.append(entries)
+        author = self.owner
+        assert author is not None  # noqa: S101 (ours are somebody's)
+
+        def replace() -> None:
+            def goes(where: Place, who: DeviceKey | None, seq: int) -> bool:
+                return (where, who) == (room, author) and seq > after
+
+            self.entries = [one for one in self.entries if not goes(one.room, one.author, one.seq)]
+            self._lines = [one for one in self._lines if not goes(one.place, one.author, one.seq)]
+            stay = [one for one in self.entries if (one.room, one.author) == (room, author)]
+            self._stored.setdefault(room, {}).pop(author, None)
+            if stay:
+                self._stored[room][author] = (stay[-1].seq, stay[-1].hash)
+            self._store(entries)
+            self._heads = self._copy_of_stored()
+
+        return self._do(replace)
 
     def close(self) -> Deferred[None]:
         """
@@ -1316,7 +1816,7 @@ def identity_of(name: str) -> Identity:
 
 
 def make_node(
-    network: MemoryNetwork,
+    network: MemoryNetwork | MemoryHost,
     port: int,
     team: str,
     *,
@@ -1326,13 +1826,14 @@ def make_node(
     contacts: Contacts | None = None,
     journal: IJournal | None = None,
     identity: Identity | None = None,
+    keep_contacts: Callable[[list[Contact]], Deferred[None]] | None = None,
 ) -> Node:
     """
     Put a real node on a network in memory.
 
     Args:
-        network: The network.
-        port: Where it will listen; unlike in a real system, on `LOOPBACK` only.
+        network: The network, or a machine on it.
+        port: Where it will listen: on a machine at its address, and else on `LOOPBACK`.
         team: Its team name.
         dialect: How it speaks with a classic peer that was never heard.
         ask: Looks a host name up; ``None`` finds none.
@@ -1340,10 +1841,12 @@ def make_node(
         contacts: Whom it knows; ``None`` for nobody.
         journal: Where it keeps entries; ``None`` for one in memory.
         identity: Who it is; ``None`` for `identity_of` its name.
+        keep_contacts: Writes its contacts down; ``None`` for nobody.
 
     Returns:
         The node, not started yet.
     """
+    host = network.host if isinstance(network, MemoryHost) else LOOPBACK
     chance = Random(team)  # noqa: S311 (nobody has to guess it)
     surroundings = Surroundings(
         network,
@@ -1351,18 +1854,20 @@ def make_node(
         ask or (lambda _: succeed([])),
         chance.randbytes,
         lambda work: succeed(work()),
-        lambda: [LOOPBACK],
+        lambda: [host],
     )
     store = Store(
         identity or identity_of(team),
         Contacts() if contacts is None else contacts,
-        lambda _: succeed(None),
-        MemoryJournal((identity or identity_of(team)).key) if journal is None else journal,
+        keep_contacts or (lambda _: succeed(None)),
+        MemoryJournal() if journal is None else journal,
     )
+    if isinstance(store.journal, MemoryJournal):
+        store.journal.owner = store.identity.key
     return Node(
         surroundings,
         store,
-        [TCP4ServerEndpoint(network, port, interface=LOOPBACK)],
+        [TCP4ServerEndpoint(network, port, interface=host)],
         team=team,
         port=port,
         dialect=dialect,

@@ -55,8 +55,8 @@ class Whereabouts:
         self._contacts = contacts
         self._sessions = sessions
         self._records: list[Record] = []
-        # What we asked each peer last: the salt, and when.
-        self._sought: dict[PeerProtocol, tuple[bytes, float]] = {}
+        # What we asked each peer last: the salt, for whom, and when.
+        self._sought: dict[PeerProtocol, tuple[bytes, list[DeviceKey], float]] = {}
         self._askers = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
 
     # On the network.
@@ -93,15 +93,14 @@ class Whereabouts:
         if session is None or not (session.lets_us_in and session.lets_them_in):
             return
         now = self._clock.seconds()
-        _, last = self._sought.get(link, (b"", now - SEEK_INTERVAL))
+        _, _, last = self._sought.get(link, (b"", [], now - SEEK_INTERVAL))
         live = self._sessions.live
-        away = [key for key in self._known() if key not in live]
+        away = [key for key in self._known() if key not in live][:MOST_SOUGHT]
         if not away or link.is_choked or now - last < SEEK_INTERVAL:
             return
         salt = self._randomness(SALT_LENGTH)
-        self._sought[link] = (salt, now)
-        hints = tuple(hint_of(key, salt) for key in away[:MOST_SOUGHT])
-        link.say(Seek(salt=salt.hex(), hints=hints))
+        self._sought[link] = (salt, away, now)
+        link.say(Seek(salt=salt.hex(), hints=tuple(hint_of(key, salt) for key in away)))
 
     def seek_everywhere(self) -> None:
         """
@@ -147,12 +146,14 @@ class Whereabouts:
 
         Args:
             link: From where.
-            frame: What it said; what we did not ask for does not count.
+            frame: What it said; what we did not ask for does not count, nor a second answer, or it
+                could have us dial whatever it likes, as often as it likes.
         """
-        salt, _ = self._sought.get(link, (b"", 0.0))
+        salt, away, last = self._sought.get(link, (b"", [], 0.0))
         if bytes.fromhex(frame.salt) != salt:
             return
-        for hint, key in who_is_meant(frame.peers, salt, self._known()).items():
+        self._sought[link] = (b"", [], last)
+        for hint, key in who_is_meant(frame.peers, salt, away).items():
             addresses = tuple(filter(None, map(_told_address, frame.peers[hint])))
             if addresses:
                 self._sessions.hint(key, addresses)

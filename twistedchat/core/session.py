@@ -13,6 +13,7 @@ way only: a session that is closed says and hears nothing more. Without any I/O.
 from __future__ import annotations
 
 from enum import Enum
+from typing import assert_never
 
 from twistedchat.core.errors import LocalProtocolError, RemoteProtocolError
 from twistedchat.core.frames import (
@@ -188,6 +189,8 @@ class Session:
                     raise RemoteProtocolError("not-let-in", "It said more than a stranger may.")
             case Ping() | Pong():
                 pass
+            case _:
+                assert_never(frame)
 
 
 def rank_of(dialler: DeviceKey, other: DeviceKey, dial: int) -> tuple[bool, int]:

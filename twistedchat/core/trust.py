@@ -494,7 +494,7 @@ class Door:
 
         Args:
             caller: Who. What it said at the door when it was there before stays said, until it says
-                something else.
+                something else; and a new key stays one, whatever it does.
 
         Returns:
             Whether that is news: it did not wait there already, saying the same.
@@ -506,6 +506,11 @@ class Door:
             self._callers[place] = caller
             return True
         caller = replace(caller, text=caller.text or before.text)
+        if before.reason is Reason.NEW_KEY and caller.reason in _BY_ANYBODY:
+            # Who answered at a contact's address does not become harmless by knocking too.
+            caller = replace(
+                caller, reason=before.reason, address=before.address, contact=before.contact
+            )
         self._callers[place] = caller
         return caller != replace(before, time=caller.time, contact=caller.contact)
 

@@ -4,6 +4,7 @@ Finding each other on the local network: the part in the reactor's thread.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
@@ -43,9 +44,13 @@ LOOK_INTERVAL = 5.0
 # several nodes that start together are told together.
 TELL_INTERVAL = 0.25
 
-# Seconds after which a changed announcement is read once more, at the next look: for the first of
-# them, what it replaces still counts (RFC 6762 section 10.2).
-SETTLING_TIME = 1.5
+# Seconds from announcing ourselves to the next look, which does it again: "at least one second"
+# (RFC 6762 section 8.3), and half of one since the first time takes that long.
+REPEAT_INTERVAL = 1.5
+
+# Seconds after which what somebody announced is read once more, at the next look: by then they have
+# said it again, and what it replaces, which counts for another second, does so no longer.
+SETTLING_TIME = 4.0
 
 # Seconds for the goodbye, which is said three times in a quarter of a second. Nobody waits for
 # longer than that: those who do not hear it find out by dialling.
@@ -120,8 +125,8 @@ class Lan(Service):
 
     def _forget(self) -> None:
         # Those of whom something was heard that has not been read; those who are being read; those
-        # who have been and will be once more, with the time; and what they announced. None of them
-        # holds more than `MOST_NEARBY`.
+        # who have been and will be once more, with the time; and what they announced. Each holds at
+        # most `MOST_NEARBY`, but that the second comes from the first and the third.
         self._unread: dict[str, None] = {}
         self._reading: set[str] = set()
         self._again: dict[str, float] = {}
@@ -140,7 +145,7 @@ class Lan(Service):
             partial(self._threads.callFromThread, self._heard),
             find_links=partial(self._find_links, self._interfaces),
             zeroconf_factory=self._zeroconf_factory,
-            loopback=self._interfaces is not None,
+            loopback=any(ipaddress.ip_address(host).is_loopback for host in self._interfaces or ()),
         )
         self._next_look = self._reactor.seconds()
         self._timer = self._reactor.callLater(0, self._begin_work)
@@ -161,7 +166,7 @@ class Lan(Service):
         said: Deferred[None] = Deferred()
         self._work.addCallback(lambda _: self._run_in_thread(self._presence.leave))
         self._work.addErrback(
-            lambda failure: self._log.failure("Leaving the local network failed.", failure)
+            lambda failure: self._log.failure("Leaving the local network failed", failure)
         )
         self._work.addCallback(said.callback)
         return said.addTimeout(LONGEST_GOODBYE, self._reactor, lambda *_: None)
@@ -226,6 +231,7 @@ class Lan(Service):
         if not self.running:
             return
         if findings.is_anew:
+            self._next_look = self._reactor.seconds() + REPEAT_INTERVAL
             # Those who are there still have been heard again.
             self._reading.clear()
             self._again.clear()

@@ -49,6 +49,9 @@ def find_links(allowed: Collection[str] | None) -> tuple[Link, ...]:
     # Loads ctypes; not before there is a thread to do it.
     import ifaddr
 
+    if allowed is not None:
+        # They may have been given with their link.
+        allowed = {host.partition("%")[0] for host in allowed}
     links = []
     for adapter in sorted(ifaddr.get_adapters(), key=lambda adapter: adapter.index or 0):
         # One that goes away meanwhile has no number any more.

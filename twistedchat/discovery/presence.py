@@ -17,7 +17,7 @@ from twistedchat.core.nearby import MOST_ADDRESSES, Record, read_record
 from twistedchat.discovery.links import Link
 
 if TYPE_CHECKING:
-    from zeroconf import Zeroconf
+    from zeroconf import ServiceInfo, Zeroconf
 
 __all__ = [
     "SERVICE_TYPE",
@@ -135,6 +135,7 @@ class Presence:
         self._loopback = loopback
         self._links: tuple[Link, ...] | None = None
         self._zeroconf: Zeroconf | None = None
+        self._just_announced: ServiceInfo | None = None
         self._trouble: str | None = None
 
     # `Lan` calls these.
@@ -142,6 +143,9 @@ class Presence:
     def update(self, names: Collection[str], *, looks: bool) -> Findings:
         """
         Follow the network, and read what others announced.
+
+        The first look after everything began anew announces us once more: "one second apart", since
+        what was heard of us within a second before is not replaced (RFC 6762 sections 8.3, 10.2).
 
         Args:
             names: The full names of the services to read.
@@ -155,10 +159,14 @@ class Presence:
         is_anew = False
         records: dict[str, Record | None] = {}
         try:
-            if looks and (links := self._find_links()) != self._links:
-                is_anew = True
-                self._begin_anew(links)
-                self._trouble = None
+            if looks:
+                links = self._find_links()
+                is_anew = links != self._links
+                if is_anew:
+                    self._begin_anew(links)
+                    self._trouble = None
+                else:
+                    self._announce_again()
             records = self._read(names, asks=looks)
         except (OSError, RuntimeError, zeroconf.Error) as error:
             # Some of its errors have no message.
@@ -220,23 +228,28 @@ class Presence:
         self._zeroconf = self._zeroconf_factory(_interfaces(links))
         # Listening first: whoever is there already answers while we still announce ourselves.
         self._zeroconf.add_service_listener(SERVICE_TYPE, self)  # type: ignore[arg-type]
-        self._zeroconf.register_service(
-            ServiceInfo(
-                SERVICE_TYPE,
-                ours.name,
-                port=ours.port,
-                properties=dict(ours.properties),
-                server=f"{ours.service}.local.",
-                other_ttl=RECORD_LIFE,
-                parsed_addresses=hosts[:MOST_ADDRESSES],
-            ),
-            # Nobody is asked beforehand whether the name is taken (RFC 6762 section 8.1). That
-            # takes almost two seconds; a random name is nobody else's; and whoever says that it
-            # is would make us look for another one without end.
-            cooperating_responders=True,
+        info = ServiceInfo(
+            SERVICE_TYPE,
+            ours.name,
+            port=ours.port,
+            properties=dict(ours.properties),
+            server=f"{ours.service}.local.",
+            other_ttl=RECORD_LIFE,
+            parsed_addresses=hosts[:MOST_ADDRESSES],
         )
+        # Nobody is asked beforehand whether the name is taken (RFC 6762 section 8.1). That takes
+        # almost two seconds; a random name is nobody else's; and whoever says that it is would make
+        # us look for another one without end.
+        self._zeroconf.register_service(info, cooperating_responders=True)
+        self._just_announced = info
+
+    def _announce_again(self) -> None:
+        info, self._just_announced = self._just_announced, None
+        if self._zeroconf is not None and info is not None:
+            self._zeroconf.update_service(info)
 
     def _close(self) -> None:
+        self._just_announced = None
         running, self._zeroconf = self._zeroconf, None
         if running is not None:
             running.close()
@@ -279,10 +292,11 @@ def _interfaces(links: Iterable[Link]) -> list[str | int]:
         interfaces += [host for host in link.hosts if ":" not in host][:1]
         ipv6 = [host for host in link.hosts if ":" in host]
         local = [host for host in ipv6 if ipaddress.IPv6Address(host).is_link_local]
-        # Several links of one network card may have the same, which leads zeroconf to the first.
-        interfaces += [host for host in local if host not in interfaces][:1] or [link.index][
-            : len(ipv6)
-        ]
+        if local and local[0] not in interfaces:
+            interfaces.append(local[0])
+        elif ipv6:
+            # Several links of one card may have one address, which leads zeroconf to the first.
+            interfaces.append(link.index)
     return interfaces
 
 

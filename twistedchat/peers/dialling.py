@@ -240,13 +240,14 @@ def _in_words(recipient: Address, error: Exception) -> NotSent:
             )
         case DNSLookupError():
             return HostNotFound(f"Unknown host: no address is known for {recipient.host}.")
+        # The last is our own doing; to Twisted it is a kind of loss.
+        case SSL.Error() | ConnectionDone() | ConnectionAborted():
+            return NotTrusted(f"Turned away: {recipient} does not talk with us.")
         # The latter where the reset is faster than our first look at the connection.
         case ConnectionLost() | ConnectError(osError=errno.ECONNRESET):
             return ConnectionReset(
                 f"Reset: {recipient} broke the connection off, and may not have read it."
             )
-        case SSL.Error() | ConnectionDone() | ConnectionAborted():
-            return NotTrusted(f"Turned away: {recipient} does not talk with us.")
         case ConnectError(osError=int(code)) if code in _UNREACHABLE:
             return HostUnreachable(
                 f"Unreachable: there is no way to {recipient.host} from here "

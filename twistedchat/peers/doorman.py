@@ -351,9 +351,11 @@ class Doorman:
         """
         End every connection, at once.
         """
-        for peer in list(self._inside):
+        # Those that came in, and the sessions that we opened ourselves.
+        open_ones = dict.fromkeys((*self._inside, *self.handshakes.stop(), *self.deaths.stop()))
+        for peer in open_ones:
             peer.drop("the node is stopping")
         for peer in (*self.closes.stop(), *self.answers.stop()):
             peer.waited_for_close()
-        for queue in (self.silences, self.idles, self.handshakes, self.quiets, self.deaths):
+        for queue in (self.silences, self.idles, self.quiets):
             queue.stop()

@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 
 from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -79,7 +79,7 @@ class Dial:
 
     Attributes:
         address: Where to.
-        expected: The only key that will do; ``None`` where any may answer.
+        expected: The only key that will do.
         is_deliberate: Whether the person chose that address.
         opened: Fires with the connection when the session is open, or fails with the reason for
             which it is not.
@@ -87,7 +87,7 @@ class Dial:
     """
 
     address: Address
-    expected: DeviceKey | None
+    expected: DeviceKey
     is_deliberate: bool
     opened: Deferred[PeerProtocol] = field(default_factory=Deferred)
     refused: DeviceKey | None = None
@@ -175,6 +175,13 @@ class PeerProtocol(LineReceiver):
         """
         return isinstance(self.call, Dial) and self.call.is_deliberate
 
+    @property
+    def is_closed(self) -> bool:
+        """
+        Whether there is no session in which anything can be said.
+        """
+        return self.session is None or self.session.state is SessionState.CLOSED
+
     # The transport calls these.
 
     @override
@@ -218,8 +225,8 @@ class PeerProtocol(LineReceiver):
 
     @override
     def lineReceived(self, line: bytes) -> None:
-        if self.session is None or self._doorman.greeter is None:
-            # Turned away at the end of the handshake; this came with its last part.
+        if self.session is None or self.is_closed or self._doorman.greeter is None:
+            # Turned away, at the end of the handshake or later; this came with the last part of it.
             return
         try:
             frame = self.session.receive_line(line)
@@ -333,6 +340,15 @@ class PeerProtocol(LineReceiver):
             reason: Why, for the log.
         """
         self._log.info("Dropped a connection with {host}: {reason}", host=self.host, reason=reason)
+        self._break_off()
+
+    def _break_off(self) -> None:
+        if self.session is not None:
+            # What has come already behind the last line is not listened to either.
+            self.session.state = SessionState.CLOSED
+        if isinstance(self.call, Dial) and not self.call.opened.called:
+            # TLS would tell our own doing as a loss.
+            self.call.opened.errback(ConnectionAborted())
         self.transport.abortConnection()
 
     # Sessions.
@@ -369,7 +385,7 @@ class PeerProtocol(LineReceiver):
             code=error.code,
             error=error,
         )
-        self.transport.abortConnection()
+        self._break_off()
 
     def greeted(self, *, is_known: bool) -> None:
         """
@@ -392,7 +408,7 @@ class PeerProtocol(LineReceiver):
         Raises:
             LocalProtocolError: It may not be said here and now.
         """
-        if self.session is not None and self.session.state is not SessionState.CLOSED:
+        if self.session is not None and not self.is_closed:
             self.transport.write(self.session.send(frame))
 
     def part(self, code: str, text: str = "") -> None:

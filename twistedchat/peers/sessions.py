@@ -17,7 +17,7 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.errors import NotSent, NotTrusted
 from twistedchat.core.frames import PROTOCOL_VERSION, Bye, Frame, Hello, Ping, Pong
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.session import Session, SessionState
+from twistedchat.core.session import Session
 from twistedchat.core.trust import Contacts, Standing, Verdict
 from twistedchat.peers.dialling import Dialler
 from twistedchat.peers.doorman import Doorman, SessionConnection
@@ -107,6 +107,11 @@ class SessionEvents(Protocol):
     def went_on(self, link: PeerProtocol) -> None:
         """
         The other side, which did not read what we said, has caught up.
+        """
+
+    def session_replaced(self, link: PeerProtocol) -> None:
+        """
+        Another session takes the place of one that was told as opened: it is opened next.
         """
 
     def session_lost(self, link: PeerProtocol, code: str | None) -> None:
@@ -224,6 +229,9 @@ class Sessions(Service):
         self._probes.stop()
         for dialling in list(self._dialling):
             dialling.cancel()
+        for contender in list(self._contenders.values()):
+            self._turn_down(contender)
+        self._contenders.clear()
         for link in list(self._live.values()):
             link.part("stop", "The node is stopping.")
         return self.parted()
@@ -233,9 +241,14 @@ class Sessions(Service):
         Wait for the sessions that are being closed.
 
         Returns:
-            Fires when there is none left. Never fails.
+            Fires when there is none left, or it is cancelled. Never fails.
         """
-        parted: Deferred[None] = Deferred()
+
+        def wait_no_longer(parted: Deferred[None]) -> None:
+            self._parted.remove(parted)
+            parted.callback(None)
+
+        parted: Deferred[None] = Deferred(wait_no_longer)
         self._parted.append(parted)
         self._tell_parted()
         return parted
@@ -268,15 +281,25 @@ class Sessions(Service):
 
     def reach(self, key: DeviceKey) -> Deferred[PeerProtocol | None]:
         """
-        Get hold of a contact, wherever it may be.
+        Get hold of a contact whom the person wants, wherever it may be.
 
         Args:
             key: Whose.
 
         Returns:
-            Fires with the connection, or with ``None`` where it is at none of its addresses. Never
-            fails but by being cancelled.
+            Fires with the connection, or with ``None`` where it is at none of its addresses, and is
+            tried again later. Never fails but by being cancelled.
         """
+        self._left.discard(key)
+
+        def tried(link: PeerProtocol | None) -> PeerProtocol | None:
+            if link is None:
+                self._not_reached(key, FIRST_REDIAL)
+            return link
+
+        return self._begin_to_reach(key).addCallback(tried)
+
+    def _begin_to_reach(self, key: DeviceKey) -> Deferred[PeerProtocol | None]:
         reaching = Deferred.fromCoroutine(self._reach(key))
         self._dialling.add(reaching)
 
@@ -310,6 +333,7 @@ class Sessions(Service):
         Returns:
             Its session, if it is there.
         """
+        self._left.discard(key)
         link = self._live.get(key)
         if link is None:
             self._redial(key, 0.0)
@@ -332,6 +356,10 @@ class Sessions(Service):
         self._stop_redialling(key)
         link = self._live.get(key)
         if link is not None:
+            contender = self._contenders.pop(link, None)
+            if contender is not None:
+                self._probes.cancel(link)
+                self._turn_down(contender)
             self._byes[link] = code
             link.part(code, text)
 
@@ -368,7 +396,7 @@ class Sessions(Service):
         def accepts(key: DeviceKey) -> bool:
             if key == self._key or self._contacts.is_blocked(key):
                 return False
-            if isinstance(call, Dial) and call.expected not in (None, key):
+            if isinstance(call, Dial) and call.expected != key:
                 call.refused = key
                 return False
             return True
@@ -400,7 +428,7 @@ class Sessions(Service):
         contender = self._contenders.pop(peer, None)
         if contender is not None:
             self._probes.cancel(peer)
-            contender.part("duplicate", "There is a session already.")
+            self._turn_down(contender)
         match frame:
             case None | Pong():
                 pass
@@ -442,6 +470,7 @@ class Sessions(Service):
         key = _key_of(peer)
         del self._live[key]
         if successor is not None:
+            self._events.session_replaced(peer)
             self._open(successor)
             successor.resumeProducing()
             return
@@ -453,26 +482,38 @@ class Sessions(Service):
     def _greeted(self, link: PeerProtocol) -> None:
         key = _key_of(link)
         link.greeted(is_known=self._is_known(key))
+        if not self.running:
+            # It came while we say goodbye to the others.
+            link.drop("the node is stopping")
+            return
         older = self._live.get(key)
         if older is None:
             self._open(link)
             return
         assert older.session is not None  # noqa: S101 (it is live)
         assert link.session is not None  # noqa: S101
+        rival = self._contenders.pop(older, None)
+        if rival is not None:
+            self._turn_down(rival)
         if link.session.rank > older.session.rank:
+            self._probes.cancel(older)
             del self._live[key]
             self._leave_door(older)
             older.part("duplicate", "A newer session took its place.")
+            self._events.session_replaced(older)
             self._open(link)
             return
         # It may be dead without our knowing, and then the other side is right to dial again.
-        rival = self._contenders.pop(older, None)
-        if rival is not None:
-            rival.part("duplicate", "A newer session took its place.")
         self._contenders[older] = link
         link.pauseProducing()
-        self._probes.restart(older)
-        older.say(Ping())
+        if rival is None:
+            self._probes.restart(older)
+            older.say(Ping())
+
+    def _turn_down(self, contender: PeerProtocol) -> None:
+        contender.part("duplicate", "There is a session already.")
+        # What it says now is not heard any more, but that it closes is.
+        contender.resumeProducing()
 
     def _open(self, link: PeerProtocol) -> None:
         session = link.session
@@ -539,10 +580,14 @@ class Sessions(Service):
         return self._last_dial
 
     async def _dial(self, dial: Dial) -> PeerProtocol:
-        link = await self._dialler.open_session(dial)
-        if link.session is None or link.session.state is SessionState.CLOSED:
-            raise NotSent(f"The session with {dial.address} ended at once.")
-        return link
+        try:
+            return await self._dialler.open_session(dial)
+        except NotSent:
+            # Where both dial at once, it can be theirs that stays.
+            live = self._live.get(dial.expected)
+            if live is None:
+                raise
+            return live
 
     async def _reach(self, key: DeviceKey) -> PeerProtocol | None:
         live = self._live.get(key)
@@ -553,7 +598,14 @@ class Sessions(Service):
             (*(contact.addresses if contact else ()), *self._hints.get(key, ()))
         )
         tries = [Deferred.fromCoroutine(self._try(key, address)) for address in addresses]
-        await DeferredList(tries, consumeErrors=True)
+        if not tries:
+            return None
+        try:
+            # Nobody waits for what does not answer where something else does.
+            await DeferredList(tries, fireOnOneCallback=True, consumeErrors=True)
+        finally:
+            for trying in tries:
+                trying.cancel()
         return self._live.get(key)
 
     async def _try(self, key: DeviceKey, address: Address) -> None:
@@ -563,12 +615,13 @@ class Sessions(Service):
             if answer is None:
                 self._events.answered_strangely(key, address)
             if answer != key:
-                return
+                raise NotSent("Somebody else is there.")
             async with self._turns.of(key):
                 if key not in self._live:
                     await self._dial(Dial(address, key, is_deliberate=False))
         except NotSent as error:
             self._log.debug("Not reached at {address}: {error}", address=address, error=error)
+            raise
 
     def _redial(self, key: DeviceKey, delay: float) -> None:
         self._stop_redialling(key)
@@ -586,11 +639,16 @@ class Sessions(Service):
         del self._redials[key]
 
         def tried(link: PeerProtocol | None) -> None:
-            if link is None and key not in self._redials:
-                self._redial(key, min(2 * delay, LONGEST_REDIAL))
-                self._events.not_reached(key)
+            if link is None:
+                self._not_reached(key, min(2 * delay, LONGEST_REDIAL))
 
-        self.reach(key).addCallback(tried).addErrback(lambda failure: failure.trap(CancelledError))
+        reaching = self._begin_to_reach(key)
+        reaching.addCallback(tried).addErrback(lambda failure: failure.trap(CancelledError))
+
+    def _not_reached(self, key: DeviceKey, delay: float) -> None:
+        if key not in self._redials:
+            self._redial(key, delay)
+            self._events.not_reached(key)
 
     def _stop_redialling(self, key: DeviceKey) -> None:
         timer, _ = self._redials.pop(key, (None, 0.0))

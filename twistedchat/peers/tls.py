@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 from weakref import WeakKeyDictionary
 
+from cryptography.x509 import InvalidVersion
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.internet.interfaces import (
@@ -119,8 +120,8 @@ class Tls:
             return False
         try:
             key = key_of_certificate(certificate.to_cryptography())
-        except (InvalidKey, ValueError):
-            # The latter where it cannot even be read.
+        except (InvalidKey, InvalidVersion, ValueError):
+            # The latter two where it cannot even be read.
             return False
         return self._checks[connection](key)
 

@@ -96,7 +96,6 @@ def connect(file: Path) -> sqlite3.Connection:
         f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=PATIENCE, isolation_level=None
     )
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
     except BaseException:
         connection.close()
@@ -179,6 +178,8 @@ def _look_over(connection: sqlite3.Connection, file: Path, steps: Sequence[str])
             raise ConfigError(f"The journal {file} cannot be used: {_DAMAGED[0]}. {_DAMAGED[1]}.")
         _back_up(connection, file, version)
         _take_steps(connection, steps, version)
+    # So a reader and a writer do not wait for each other. The file remembers it.
+    connection.execute("PRAGMA journal_mode = WAL")
     # What cannot be written to is better told now than after the first message.
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")

@@ -1,7 +1,7 @@
 """
 Private files that are there whole or not at all, even after a power cut.
 
-All functions raise `OSError`; what it means to a person is for the caller to say.
+All functions raise ``OSError``; what it means to a person is for the caller to say.
 """
 
 from __future__ import annotations

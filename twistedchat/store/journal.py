@@ -5,9 +5,9 @@ Two threads do the work, one that writes and one that reads. What is appended wh
 on is committed together by the next one. What is known without looking (heads, times, receipts)
 is in memory, and touched by the reactor's thread alone.
 
-Each call into SQLite lets go of Python's lock, and while the reactor is busy it takes five
-milliseconds to get it back. So neither thread may go row by row: a hundred rows are written by one
-statement, and an answer is read as one value. Beside a busy reactor that is ten to fifty times as
+Each call into SQLite lets another thread run Python, and while the reactor is busy it takes a while
+to get that right back. So neither of the two goes row by row: hundreds of rows are written by one
+statement, and an answer is read as one value. Beside a busy reactor that is up to fifty times as
 fast.
 """
 
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
@@ -34,9 +34,9 @@ from twistedchat.core.errors import ConfigError, StoreError
 from twistedchat.core.identity import DeviceKey
 from twistedchat.interfaces import IJournal
 from twistedchat.store.database import connect, explain, open_database, schema_steps
-from twistedchat.store.workers import NoThread, ThreadWorker, Worker
+from twistedchat.store.workers import ThreadWorker, Worker
 
-__all__ = ["LARGEST_GROUP", "MOST_READ", "Journal", "memory_journal"]
+__all__ = ["LARGEST_GROUP", "MOST_ENTRIES", "Journal"]
 
 FILE = "journal.sqlite"
 
@@ -44,12 +44,13 @@ FILE = "journal.sqlite"
 # and telling the reactor of them takes it a few milliseconds.
 LARGEST_GROUP = 1000
 
-# Entries in one answer: two frames full of very short ones. Without bodies there would be no bound.
-MOST_READ = 1000
+# Entries in one answer. They are bounded by the size of their bodies, but some have none; and of
+# very short ones a frame holds no more than twice as many.
+MOST_ENTRIES = 1000
 
-# Rows in one statement: as many as there are, since each statement waits for Python's lock. SQLite
-# takes 32766 values in one (https://www.sqlite.org/limits.html). The sizes in between are few, so
-# that the statements for them stay prepared.
+# Rows in one statement: as many as there are, up to the first; what is left over is one more, so
+# that a group takes few statements and they stay prepared. SQLite takes 32766 values in one
+# (https://www.sqlite.org/limits.html), and a row has eight.
 STATEMENT_SIZES = (500, 100)
 
 _INTO_ROOMS = "INSERT INTO rooms (id, name)"
@@ -218,6 +219,17 @@ class _Writer:
         self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
         self._is_synchronous = True
 
+    def note(self, group: Sequence[_Item]) -> None:
+        """
+        Remember the receipts in a group, to be written with whatever is written next.
+
+        Args:
+            group: What was queued.
+        """
+        for item in group:
+            if isinstance(item, _Receipt):
+                self._receipts[item.room, item.holder] = item.seq
+
     def write(self, group: Sequence[_Item]) -> list[bool]:
         """
         Write a group, all of it or nothing.
@@ -231,6 +243,7 @@ class _Writer:
         Raises:
             sqlite3.Error: Nothing of it is there. The receipts go with the next group.
         """
+        self.note(group)
         try:
             news = self._write(group)
         except BaseException:
@@ -251,9 +264,11 @@ class _Writer:
                     for entry in item.entries:
                         entries += self._columns(entry)
                 case _Receipt():
-                    self._receipts[item.room, item.holder] = item.seq
+                    pass
                 case _Fork():
                     forks.append([*self._columns(item.entry), item.entry.prev])
+                case _:
+                    assert_never(item)
         receipts = [
             value
             for (room, holder), seq in self._receipts.items()
@@ -495,9 +510,11 @@ class Journal:
         generation = group[0].generation
         if self._failed is not None and generation <= self._failed[0]:
             failure = self._failed[1]
+            self._writer.note(group)
         else:
             try:
                 news = self._writer.write(group)
+                self._failed = None
             except Exception:  # noqa: BLE001 (whatever it is, those who wait have to know)
                 failure = Failure()
                 self._failed = (generation, failure)
@@ -546,7 +563,7 @@ class Journal:
         """
         Read consecutive entries: see `twistedchat.interfaces.IJournal`.
 
-        They are `MOST_READ` at most, unless the first signed one comes later.
+        They are `MOST_ENTRIES` at most, unless the first signed one comes later.
         """
         if self._closing:
             return fail(self._closed())
@@ -575,7 +592,7 @@ class Journal:
             "author": author.raw,
             "after": after,
             "most_bytes": most_bytes,
-            "most": MOST_READ,
+            "most": MOST_ENTRIES,
         }
         ((prev, data),) = self._reading.execute(_READ, wanted).fetchall()
         try:
@@ -618,7 +635,7 @@ class Journal:
     def _close_reader(self) -> None:
         # In the reader's thread. The writer comes last: whoever does writes the log that SQLite
         # keeps beside the file into it.
-        if self._reading is not None and self._reads is not self._writes:
+        if self._reading is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._reading.close()
         self._reactor.callFromThread(self._writes.do, self._close_writer)
@@ -638,14 +655,3 @@ class Journal:
 
     def _closed(self) -> StoreError:
         return StoreError(f"The journal {self._place} is closed: the chat is coming to its end.")
-
-
-def memory_journal() -> Journal:
-    """
-    Make a journal in memory that does everything at once, for tests.
-
-    Returns:
-        A journal whose every call has its result when it returns.
-    """
-    here = NoThread()
-    return Journal(here, None, lambda _: here)

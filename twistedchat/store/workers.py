@@ -1,19 +1,25 @@
 """
 Threads that do one job after another, so that the reactor's own waits for no disk.
+
+Only one thread of a process runs Python at a time. Another one that wants to asks for it after
+*switch interval* of waiting, and waits from the start again whenever the one that runs had let go
+for a moment, as a reactor does in each of its turns. So with Python's own five milliseconds and
+turns shorter than that it may get nothing done for seconds.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Protocol
+from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFromThreads
-from typing_extensions import override
-from zope.interface import implementer
+__all__ = ["ThreadWorker", "Worker"]
 
-__all__ = ["NoThread", "ThreadWorker", "Worker"]
+# Seconds. Shorter than the turns of a busy reactor, longer than it takes to change threads. It
+# costs the reactor nothing while no thread has anything to do.
+SWITCH_INTERVAL = 0.0001
 
 
 class Worker(Protocol):
@@ -40,7 +46,8 @@ class ThreadWorker:
     Does jobs in a thread of its own.
 
     The thread begins with the first job, since a thread does not outlive the fork by which twistd
-    becomes a daemon; and it ends with the process.
+    becomes a daemon; and it ends with the process. With it begins a shorter switch interval, for
+    the whole process: see above.
 
     Args:
         name: The thread's, for whoever looks at the process.
@@ -57,6 +64,8 @@ class ThreadWorker:
         """
         self._jobs.put(job)
         if self._thread is None:
+            if sys.getswitchinterval() > SWITCH_INTERVAL:
+                sys.setswitchinterval(SWITCH_INTERVAL)
             self._thread = Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
 
@@ -71,28 +80,3 @@ class ThreadWorker:
     def _run(self) -> None:
         for job in iter(self._jobs.get, None):
             job()
-
-
-@implementer(IReactorFromThreads)
-class NoThread:
-    """
-    Does each job at once, where it was given, and hands results over there too: for tests.
-    """
-
-    def do(self, job: Callable[[], None]) -> None:
-        """
-        Do it.
-        """
-        job()
-
-    def end(self) -> None:
-        """
-        Nothing is left to be done.
-        """
-
-    @override
-    def callFromThread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """
-        Hand a result over.
-        """
-        function(*args, **kwargs)

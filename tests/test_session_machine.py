@@ -1,0 +1,379 @@
+"""
+Two nodes that talk over a bad wire, with slow and failing disks, and are killed at any time.
+
+A machine of hypothesis does to them whatever it likes: all the rest is real, from the journals'
+promises to TLS. What must never happen is looked for after each step, and in the end all is healed:
+then everything that was said has to be there, once and in order.
+"""
+
+import gc
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.strategies import st
+from twistedchat.core.addresses import Address
+from twistedchat.core.entries import TEXT, direct_room
+from twistedchat.core.errors import NotSent, StoreError
+from twistedchat.core.events import Event, ForkSeen, Progress, Sent, TextReceived
+from twistedchat.core.trust import Contacts
+from twistedchat.node import Node
+from twistedchat.testing import (
+    MemoryHost,
+    MemoryJournal,
+    MemoryNetwork,
+    MemoryTransport,
+    identity_of,
+    make_node,
+)
+
+NAMES = ("ann", "bob")
+HOSTS = ("198.51.100.1", "198.51.100.2")
+PORT = 7070
+KEYS = tuple(identity_of(name).key for name in NAMES)
+ROOM = direct_room(*KEYS)
+
+# Seconds in which two nodes find each other again after anything: a rest of half a minute, and a
+# pause of five minutes in the worst case, each with its jitter.
+LONGEST_HEALING = 1000.0
+
+FULL = StoreError("The disk is full.")
+
+
+@dataclass
+class Side:
+    """
+    One of the two.
+
+    Attributes:
+        number: Which: 0 or 1.
+        journal: What it has on its disk.
+        machine: What it runs on.
+        node: Its process, of which there are several one after the other.
+        said: What was said, in order, and what became of it.
+        shown: What was shown, in order.
+        unseen: Numbers of the other's entries that were written and not shown when it was killed.
+    """
+
+    number: int
+    journal: MemoryJournal
+    machine: MemoryHost = field(init=False)
+    node: Node = field(init=False)
+    said: list[tuple[str, Deferred[Sent]]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    unseen: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> object:
+        """
+        Who it is.
+        """
+        return KEYS[self.number]
+
+    def stored(self, author: int) -> list[str]:
+        """
+        The texts of somebody that are on its disk.
+        """
+        return [
+            entry.said.body
+            for entry in self.journal.entries
+            if entry.author == KEYS[author] and entry.said.kind == TEXT
+        ]
+
+
+class TwoNodesMachine(RuleBasedStateMachine):
+    """
+    Two contacts, and everything that can happen to them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = MemoryNetwork()
+        self.network.advance(1000)
+        self.sides = [Side(number, MemoryJournal()) for number in range(2)]
+        self.faults: list[LogEvent] = []
+        self.count = 0
+        globalLogPublisher.addObserver(self.log)
+
+    def log(self, event: LogEvent) -> None:
+        """
+        Remember what went wrong inside, and which rules the two think were broken.
+        """
+        if event["log_level"] >= LogLevel.error or "code" in event:
+            self.faults.append(event)
+
+    @initialize()
+    def begin(self) -> None:
+        """
+        Start both.
+        """
+        for side in self.sides:
+            self.start(side)
+        self.network.settle()
+
+    def start(self, side: Side) -> None:
+        """
+        Start a process with what is on the disk.
+        """
+        other = 1 - side.number
+        contacts = Contacts()
+        contacts.accept(KEYS[other], NAMES[other], 0.0)
+        contacts.met(KEYS[other], NAMES[other], Address(HOSTS[other], PORT), 0.0)
+        side.machine = MemoryHost(self.network, HOSTS[side.number])
+        side.node = make_node(
+            side.machine, PORT, NAMES[side.number], contacts=contacts, journal=side.journal
+        )
+
+        def observe(event: Event) -> None:
+            assert not isinstance(event, ForkSeen), "an honest node was taken for a liar"
+            if isinstance(event, TextReceived):
+                assert event.text in side.stored(other), f"{event.text} was shown too early"
+                side.shown.append(event.text)
+
+        side.node.subscribe(observe)
+        side.node.startService()
+
+    # What can happen.
+
+    @rule(number=st.integers(0, 1), times=st.integers(1, 3), is_long=st.booleans())
+    def say(self, number: int, times: int, is_long: bool) -> None:
+        """
+        Somebody says something, or several things in one turn.
+        """
+        side = self.sides[number]
+        for _ in range(times):
+            self.count += 1
+            text = f"{NAMES[number]} {self.count} {'x' * 3000 if is_long else ''}"
+            side.said.append((text, side.node.send_text(KEYS[1 - number], text)))
+
+    @rule()
+    def carry(self) -> None:
+        """
+        Everything happens that needs no time.
+        """
+        self.network.settle()
+
+    @rule(seconds=st.sampled_from([0.3, 1.0, 3.0, 6.0, 15.0]))
+    def wait(self, seconds: float) -> None:
+        """
+        Time goes by.
+        """
+        self.pass_time(seconds)
+
+    def pass_time(self, seconds: float) -> None:
+        """
+        Let time go by, and everything happen that it brings.
+        """
+        end = self.network.seconds() + seconds
+        self.network.settle()
+        while self.network.seconds() < end:
+            calls = self.network.getDelayedCalls()
+            then = min([end, *(call.getTime() for call in calls)])
+            self.network.advance(max(0.0, then - self.network.seconds()))
+            self.network.settle()
+
+    def wire(self, index: int) -> tuple[MemoryTransport, MemoryTransport]:
+        """
+        One of the connections, as it comes.
+        """
+        wires = self.network.connections
+        return wires[index % len(wires)]
+
+    @precondition(lambda self: self.network.connections)
+    @rule(index=st.integers(0, 3), is_back=st.booleans(), most=st.integers(1, 5000))
+    def drip(self, index: int, is_back: bool, most: int) -> None:
+        """
+        Some bytes arrive, also where nothing else does.
+        """
+        ours, theirs = self.wire(index)[:: -1 if is_back else 1]
+        if not theirs.is_paused:
+            ours.carry_some_to(theirs, most)
+
+    @precondition(lambda self: self.network.connections)
+    @rule(index=st.integers(0, 3), is_held=st.booleans())
+    def hold(self, index: int, is_held: bool) -> None:
+        """
+        A connection falls silent, or speaks again: old ones overtake newer ones.
+        """
+        self.network.hold(self.wire(index), is_held=is_held)
+
+    @precondition(lambda self: self.network.connections)
+    @rule(index=st.integers(0, 3))
+    def cut(self, index: int) -> None:
+        """
+        A connection breaks.
+        """
+        self.network.cut(self.wire(index))
+
+    @rule(number=st.integers(0, 1), is_slow=st.booleans())
+    def slow_down(self, number: int, is_slow: bool) -> None:
+        """
+        A disk becomes slow, or quick again.
+        """
+        journal = self.sides[number].journal
+        journal.is_slow = is_slow
+        if not is_slow:
+            journal.work()
+
+    @precondition(lambda self: any(side.journal.waiting for side in self.sides))
+    @rule(number=st.integers(0, 1), most=st.integers(1, 3))
+    def work(self, number: int, most: int) -> None:
+        """
+        A slow disk gets something done.
+        """
+        self.sides[number].journal.work(most)
+
+    @rule(number=st.integers(0, 1))
+    def fail(self, number: int) -> None:
+        """
+        What a disk should do next fails.
+        """
+        journal = self.sides[number].journal
+        journal.error = FULL
+        journal.work()
+        journal.error = None
+
+    @rule(number=st.integers(0, 1), is_full=st.booleans())
+    def fill(self, number: int, is_full: bool) -> None:
+        """
+        A disk is full, or has room again.
+        """
+        self.sides[number].journal.error = FULL if is_full else None
+
+    @rule(number=st.integers(0, 1), written=st.integers(0, 3))
+    def kill(self, number: int, written: int) -> None:
+        """
+        A process is killed and started again, with what its disk had finished.
+        """
+        side = self.sides[number]
+        side.machine.switch_off()
+        side.journal = MemoryJournal(side.journal, written)
+        side.unseen.update(set(side.stored(1 - number)) - set(side.shown))
+        for _, sending in side.said:
+            sending.addErrback(lambda _: None)
+        self.start(side)
+
+    # What must always be so.
+
+    @invariant()
+    def nothing_is_shown_twice_or_out_of_order(self) -> None:
+        """
+        What is shown is what was said, in that order.
+        """
+        for side, other in self.pairs():
+            texts = [text for text, _ in other.said]
+            places = [texts.index(text) for text in side.shown]
+            assert places == sorted(set(places)), f"{side.shown} of {texts}"
+
+    @invariant()
+    def what_is_acknowledged_is_on_the_disk(self) -> None:
+        """
+        Nobody believes that the other one has what it has not stored.
+        """
+        for side, other in self.pairs():
+            held, _ = other.journal.stored_heads(ROOM).get(KEYS[side.number], (0, b""))
+            assert side.journal.receipt(ROOM, KEYS[other.number]) <= held
+            for text, sending in side.said:
+                result = getattr(sending, "result", None)
+                if isinstance(result, Sent):
+                    assert text in side.stored(side.number), f"{text} was taken and not kept"
+                    if result.progress is Progress.DELIVERED:
+                        assert text in other.stored(side.number), f"{text} did not arrive"
+
+    @invariant()
+    def nobody_is_at_fault(self) -> None:
+        """
+        No error was logged, and nobody was taken for one who breaks rules.
+        """
+        assert self.faults == []
+
+    def pairs(self) -> list[tuple[Side, Side]]:
+        """
+        Both, each with the other.
+        """
+        ann, bob = self.sides
+        return [(ann, bob), (bob, ann)]
+
+    # The end.
+
+    def teardown(self) -> None:
+        """
+        Heal everything, and see that nothing is lost.
+        """
+        try:
+            if self.sides[0].said or self.sides[1].said:
+                self.heal()
+        finally:
+            globalLogPublisher.removeObserver(self.log)
+
+    def heal(self) -> None:
+        """
+        Let everything work again, for as long as it takes.
+        """
+        for side in self.sides:
+            side.journal.is_slow = False
+            side.journal.error = None
+            side.journal.work()
+        for wire in self.network.connections:
+            self.network.hold(wire, is_held=False)
+        self.network.settle_until(self.is_healed, LONGEST_HEALING)
+        # Nothing more comes of it.
+        self.pass_time(20)
+        assert self.is_healed()
+        self.nothing_is_shown_twice_or_out_of_order()
+        self.what_is_acknowledged_is_on_the_disk()
+        for side, other in self.pairs():
+            kept = other.stored(other.number)
+            assert set(kept) - set(side.shown) <= side.unseen
+            for text, sending in other.said:
+                if getattr(sending, "result", None) is not None and text not in kept:
+                    # It was told as not sent.
+                    sending.addErrback(lambda failure: failure.trap(NotSent) and None)
+                    assert not isinstance(sending.result, Sent)
+        self.network.settle()
+        gc.collect(0)
+        self.nobody_is_at_fault()
+        for side in self.sides:
+            for _, sending in side.said:
+                sending.addErrback(lambda _: None)
+
+    def is_healed(self) -> bool:
+        """
+        Whether both have the same, know it of each other, and have one session.
+        """
+        return (
+            all(self.sides[0].stored(author) == self.sides[1].stored(author) for author in range(2))
+            and all(
+                side.journal.receipt(ROOM, KEYS[other.number])
+                == side.journal.stored_heads(ROOM).get(KEYS[side.number], (0, b""))[0]
+                for side, other in self.pairs()
+            )
+            and all(len(side.node._sessions.live) == 1 for side in self.sides)
+        )
+
+
+class SessionMachineTests(SynchronousTestCase):
+    """
+    The machine.
+    """
+
+    def test_nothing_is_lost_doubled_or_shown_too_early(self) -> None:
+        """
+        Whatever happens to two nodes, in the end both have everything, once and in order.
+        """
+        # Each takes some twenty milliseconds; a search takes as many more as of anything else.
+        examples = settings.default.max_examples // 2
+        run_state_machine_as_test(
+            TwoNodesMachine, settings=settings(max_examples=examples, stateful_step_count=40)
+        )

@@ -2,6 +2,7 @@
 The menu, as transcripts: what is asked, what is typed, and what comes of it.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from hypothesis import given
@@ -11,20 +12,34 @@ from typing_extensions import override
 
 from tests.strategies import typed_lines
 from twistedchat.core.addresses import Address
-from twistedchat.core.classic import Dialect
+from twistedchat.core.classic import Dialect, Kind
+from twistedchat.core.events import Progress, Sent, Speaker
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite, qr_lines
 from twistedchat.core.menu import (
     HELP,
+    HITS,
     LARGEST_TEXT,
     MENU,
     MOST_UNSENT,
+    PAGE,
+    AddTo,
     Connect,
     Decide,
     Effect,
+    Join,
+    KeepTrying,
+    LeaveRoom,
     LookUp,
+    MakeRoom,
     Menu,
     Quit,
+    ReadHistory,
+    Recall,
+    RemoveFrom,
+    Search,
+    Seen,
     SendText,
     Show,
     ShowWords,
@@ -32,7 +47,8 @@ from twistedchat.core.menu import (
     Verify,
 )
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import Recipient
+from twistedchat.core.reading import BATCH
+from twistedchat.core.roster import Recipient, RoomId
 from twistedchat.core.trust import Caller, Contact, Decision, Reason
 from twistedchat.testing import FakeNode
 
@@ -42,6 +58,8 @@ NUMBAT = Address("10.0.0.3", 6303)
 WHALE = DeviceKey(b"\x1a" * 32)
 ORCA = DeviceKey(b"\x0c" * 32)
 EVE = DeviceKey(b"\xee" * 32)
+CLASS = RoomId(b"\xc1" * 32)
+LAB = RoomId(b"\x1b" * 32)
 WORDS = ("apple", "pear", "fig", "plum", "kiwi", "lime")
 NOW = 1e9
 
@@ -78,6 +96,31 @@ def told(effects: list[Effect]) -> list[str]:
             case Decide(key, decision, caller):
                 what = "a contact" if caller is None else caller.reason.name
                 lines.append(f"<decide {decision.name} about {key.short}, {what}>")
+            case MakeRoom(name):
+                lines.append(f"<make the room {name!r}>")
+            case AddTo(room, key):
+                lines.append(f"<add {key.short} to {short(room)}>")
+            case RemoveFrom(room, key):
+                lines.append(f"<remove {key.short} from {short(room)}>")
+            case Join(room):
+                lines.append(f"<join {short(room)}>")
+            case LeaveRoom(room):
+                lines.append(f"<leave {short(room)}>")
+            case Recall(recipient):
+                lines.append(f"<recall the last one to {short(recipient)}>")
+            case ReadHistory(place, since, before):
+                where = "everywhere" if place is None else named(place)
+                ago = f" since {NOW - since:.0f} s" if since else ""
+                lines.append(f"<read {where}{ago}{before_what(before)}>")
+            case Search(words, before):
+                lines.append(f"<search {words!r}{before_what(before)}>")
+            case Seen(place, seen, is_first):
+                where = "" if place is None else f" in {named(place)}"
+                first = ", the first" if is_first else ""
+                numbers = ", ".join(str(line.number) for line in seen)
+                lines.append(f"<seen {numbers}{where}{first}>")
+            case KeepTrying():
+                lines.append("<keep trying>")
             case Quit():
                 lines.append("<quit>")
     return lines
@@ -87,13 +130,29 @@ def short(recipient: Recipient) -> str:
     """
     A recipient as a transcript has it.
     """
-    return recipient.short if isinstance(recipient, DeviceKey) else str(recipient)
+    return str(recipient) if isinstance(recipient, Address) else recipient.raw.hex()[:8]
+
+
+def named(place: Place) -> str:
+    """
+    A place as a transcript has it.
+    """
+    return str(place) if isinstance(place, Address) else place.hex()[:8]
+
+
+def before_what(line: LineOfHistory | None) -> str:
+    """
+    Before which line something is to be read, as a transcript has it.
+    """
+    return "" if line is None else f" before {line.number}"
 
 
 class MenuCase(SynchronousTestCase):
     """
     A menu, and those it knows.
     """
+
+    is_interactive = True
 
     @override
     def setUp(self) -> None:
@@ -102,7 +161,7 @@ class MenuCase(SynchronousTestCase):
         """
         self.node = FakeNode("Red Pandas")
         self.roster = self.node.roster
-        self.menu = Menu(self.node)
+        self.menu = Menu(self.node, is_interactive=self.is_interactive)
 
     def know(self, address: Address, name: str | None, *, connected: bool = False) -> None:
         """
@@ -136,6 +195,16 @@ class MenuCase(SynchronousTestCase):
         caller = Caller(reason, key, name, NUMBAT, NOW, contact=contact)
         self.node.at_the_door.append(caller)
         return caller
+
+    def join(
+        self, room: RoomId, name: str, stay: Stay = Stay.JOINED, founder: DeviceKey = WHALE
+    ) -> RoomRecord:
+        """
+        Have something to do with a room.
+        """
+        record = RoomRecord(room.raw, stay, name, founder, founder)
+        self.node.records.append(record)
+        return record
 
     def answer(self, line: str) -> list[Effect]:
         """
@@ -830,7 +899,7 @@ class SecureRecipientTests(MenuCase):
             ("Orca\u00b70c0c0c0c", "Blocked: Orca\u00b70c0c0c0c. Forget it with t first."),
             (
                 "3",
-                "No longer known: (no name)\u00b71a1a1a1a. Show the lists again with 2.",
+                "No contact: (no name)\u00b71a1a1a1a. Show the lists again with 2.",
             ),
         ]:
             self.play(f"""
@@ -1442,6 +1511,1247 @@ class TrustingTests(MenuCase):
             self.menu.receive_line("1", NOW)
 
 
+class RoomsTests(MenuCase):
+    """
+    M: rooms, and rooms as recipients.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Have a room of our own, one of somebody else, and an invitation.
+        """
+        super().setUp()
+        self.trust(WHALE, "Blue Whales")
+        self.ours = self.join(CLASS, "class", founder=self.node.key)
+        self.theirs = self.join(LAB, "lab")
+        self.node.people[CLASS] = [
+            Speaker(self.node.key, "(unknown)"),
+            Speaker(WHALE, "Blue Whales", True),
+            Speaker(EVE, "Eve"),
+        ]
+        self.node.people[LAB] = [Speaker(WHALE, "Blue Whales", True)]
+        self.node.counts = {CLASS.raw: 3}
+
+    def be_invited(self, room: RoomId, name: str) -> RoomRecord:
+        """
+        Have an invitation.
+        """
+        return self.join(room, name, Stay.INVITED)
+
+    def test_rooms_are_listed_with_what_is_unread(self) -> None:
+        """
+        M shows every room with a number, how many are in it, and who invited us.
+        """
+        self.be_invited(RoomId(b"\x0a" * 32), "attic")
+        self.join(RoomId(b"\x0b" * 32), "new")
+        self.play(f"""
+            Enter your choice: m
+            --- Rooms (make, join, leave and more with m) ---
+            1. #class  room      3 people, 3 unread
+            2. #lab    room      only you
+            3. #attic  invited   by Blue Whales\u00b71a1a1a1a
+            4. #new    room      nobody met yet
+            Enter a number, or new and a name: {EMPTY}
+            Enter your choice:
+        """)
+
+    def test_lists_of_2_have_the_rooms(self) -> None:
+        """
+        What can be sent to is in the lists of 2, with a number and what is unread.
+        """
+        self.node.counts[WHALE.raw] = 1
+        self.play("""
+            Enter your choice: 2
+            --- Active peers (a message went either way) ---
+            No active peers.
+            --- Connected peers (one of you connected to the other) ---
+            No connected peers.
+            --- Known, but away ---
+            1. -  Blue Whales\u00b71a1a1a1a  secure    met 0 s ago, 1 unread
+            --- Rooms (make, join, leave and more with m) ---
+            2.    #class                room      3 people, 3 unread
+            3.    #lab                  room      only you
+            Enter your choice: 1
+            Enter the recipient's IP address: 2
+            Enter your message to #class: hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice:
+        """)
+
+    def test_room_is_a_recipient_by_its_name(self) -> None:
+        """
+        Its name is enough, and with a number sign it is never anybody else's.
+        """
+        for typed in ["class", "#Class", "#class\u00b7C1C1C1C1"]:
+            self.play(f"""
+                Enter your choice: 1
+                Enter the recipient's IP address: {typed}
+                Enter your message to #class: hi
+                <send 'hi' to c1c1c1c1>
+                Enter your choice:
+            """)
+        self.know(QUOKKA, "Class")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: class
+            1. 10.0.0.1:6101  Class   plain     heard 0 s ago
+            2.                #class  room      3 people, 3 unread
+            2 could be meant: give the number or the address of the one.
+            Enter the recipient's IP address: #class
+            Enter your message to #class:
+        """)
+
+    def test_unknown_rooms_are_refused(self) -> None:
+        """
+        A number sign in front of something else is no recipient, and no host either.
+        """
+        for typed in ["#", "#clas", "#class room", "#c1c1c1c1"]:
+            self.play(f"""
+                Enter your choice: 1
+                Enter the recipient's IP address: {typed}
+                Unknown: you are in no room {typed}. Show them with m.
+                Enter your choice:
+            """)
+
+    def test_rooms_of_one_name_are_told_apart(self) -> None:
+        """
+        Where two rooms share a name, nothing goes to one that may be meant for the other.
+        """
+        self.join(RoomId(b"\x0a" * 32), "Class")
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: #class
+            1. #class\u00b7c1c1c1c1  room      3 people, 3 unread
+            2. #Class\u00b70a0a0a0a  room      nobody met yet
+            2 could be meant: give the number or the address of the one.
+            Enter the recipient's IP address: #class\u00b70a0a0a0a
+            Enter your message to #Class\u00b70a0a0a0a: c
+            Cancelled.
+            Enter your choice: #class hi
+            That could be for several of your rooms: choose one with m.
+            Enter your choice: room class
+            --- Rooms (make, join, leave and more with m) ---
+            1. #class\u00b7c1c1c1c1  room      3 people, 3 unread
+            2. #Class\u00b70a0a0a0a  room      nobody met yet
+            Enter a number, or new and a name: c
+            Cancelled.
+            Enter your choice: #class\u00b7c1c1c1c1 hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice:
+        """)
+        self.assertEqual({CLASS.raw, b"\x0a" * 32}, self.menu.namesakes())
+
+    def test_invitation_catches_nothing(self) -> None:
+        """
+        A room that we are only invited to cannot be written to, and its name is nobody's yet.
+        """
+        self.be_invited(RoomId(b"\x0a" * 32), "attic")
+        self.be_invited(RoomId(b"\x0b" * 32), "class")
+        self.be_invited(RoomId(b"\x0c" * 32), "class dinner")
+        self.play("""
+            Enter your choice: #class\u00b7c1c1c1c1 dinner at nine
+            <send 'dinner at nine' to c1c1c1c1>
+            Enter your choice: #class dinner at nine
+            <send 'dinner at nine' to c1c1c1c1>
+            Enter your choice: #class dinner
+            <send 'dinner' to c1c1c1c1>
+            Enter your choice: 1
+            Enter the recipient's IP address: attic
+            <look up attic>
+            Looking up attic ... c
+            Cancelled.
+            Enter your choice: 1
+            Enter the recipient's IP address: #attic
+            You are only invited to #attic: join it with m.
+            Enter your choice: #attic hi
+            You are only invited to #attic: join it with m.
+            Enter your choice:
+        """)
+
+    def test_left_room_is_history(self) -> None:
+        """
+        A room that was left is on no list and is not written to, and can be read.
+        """
+        self.node.records[1] = replace(self.theirs, stay=Stay.LEFT)
+        self.menu.spoke(LAB)
+        self.play(
+            """
+            Enter your choice: #lab hi
+            You are not in that room any more.
+            Enter your choice: r
+            You are not in that room any more.
+            Enter your choice: room lab
+            Unknown: you are in no room lab. Show them again with m.
+            Enter your choice: history #lab
+            <read 1b1b1b1b>
+            Reading ... c
+            Cancelled.
+            Enter your choice: m
+            --- Rooms (make, join, leave and more with m) ---
+            1. #class  room  3 people, 3 unread
+            Enter a number, or new and a name:
+        """.replace("room  3", "room      3")
+        )
+        # Another one has its name now.
+        self.menu.receive_line("c", NOW)
+        self.join(RoomId(b"\x0a" * 32), "lab")
+        self.play("""
+            Enter your choice: #lab hi
+            <send 'hi' to 0a0a0a0a>
+            Enter your choice:
+        """)
+
+    def test_vanished_room_is_refused(self) -> None:
+        """
+        A number of the last list that was a room's is refused when the room is gone.
+        """
+        self.menu.receive_line("m", NOW)
+        self.menu.receive_line("c", NOW)
+        self.node.records.clear()
+        self.play("""
+            Enter your choice: 1
+            Enter the recipient's IP address: 1
+            You are not in that room any more.
+            Enter your choice:
+        """)
+
+    def test_line_goes_to_a_room_at_once(self) -> None:
+        """
+        The name with a text behind it writes, and alone it asks for the text.
+        """
+        self.join(RoomId(b"\x0a" * 32), "class room")
+        self.play("""
+            Enter your choice: #class  see you
+            <send 'see you' to c1c1c1c1>
+            Enter your choice: #class room hi
+            That could be for several of your rooms: choose one with m.
+            Enter your choice: #class room\u00b70a0a0a0a hi
+            <send 'hi' to 0a0a0a0a>
+            Enter your choice: #class c
+            <send 'c' to c1c1c1c1>
+            Enter your choice: #class
+            Enter your message to #class: hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice: #classes hi
+            Unknown: you are in no room #classes hi. Show them with m.
+            Enter your choice: #
+            Unknown: you are in no room #. Show them with m.
+            Enter your choice:
+        """)
+
+    def test_reply_goes_into_the_room(self) -> None:
+        """
+        Who spoke in a room last is answered there.
+        """
+        self.menu.spoke(CLASS)
+        self.play("""
+            Enter your choice: r
+            Enter your reply to #class: hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice:
+        """)
+
+    def test_room_cannot_be_connected_to_or_verified(self) -> None:
+        """
+        What needs a single somebody says so.
+        """
+        self.menu.receive_line("m", NOW)
+        self.menu.receive_line("c", NOW)
+        self.menu.receive_line("3", NOW)
+        self.play("""
+            Enter your choice (A/M): m
+            Enter the IP address to connect to: #class
+            A room is not connected to: connect to those who are in it.
+            Enter your choice: v
+            Enter the contact to verify: 1
+            There is no key to compare: #(no name)\u00b7c1c1c1c1 is no contact.
+            Enter your choice:
+        """)
+
+    def test_room_is_chosen_by_number_or_name(self) -> None:
+        """
+        After m, and after room, a number of the list, the name, and with a number sign.
+        """
+        for typed in ["1", "class", "#class", " CLASS "]:
+            self.menu.receive_line("m", NOW)
+            self.menu.receive_line(typed, NOW)
+            self.assertEqual("Enter your choice (w/h/p/a/x/l): ", self.menu.prompt)
+            self.menu.receive_line("c", NOW)
+            self.menu.receive_line(f"room {typed}", NOW)
+            self.assertEqual("Enter your choice (w/h/p/a/x/l): ", self.menu.prompt)
+            self.menu.receive_line("c", NOW)
+        for typed in ["0", "3", "9" * 70, "clas", "class room", "#x"]:
+            self.play(f"""
+                Enter your choice: room {typed}
+                Unknown: you are in no room {typed[:60]}. Show them again with m.
+                Enter your choice:
+            """)
+
+    def test_rooms_and_room_list_them(self) -> None:
+        """
+        Both words are the same as m; whoever is used to it types a slash first.
+        """
+        for typed in ["rooms", "room", "/rooms", "ROOM"]:
+            shown = told(self.menu.receive_line(typed, NOW))
+            self.assertEqual("1. #class  room      3 people, 3 unread", shown[1])
+            self.menu.receive_line("c", NOW)
+
+    def test_no_rooms_say_so(self) -> None:
+        """
+        Without any there is still the question, for a new one.
+        """
+        self.node.records.clear()
+        self.play("""
+            Enter your choice: m
+            --- Rooms (make, join, leave and more with m) ---
+            No rooms.
+            Enter a number, or new and a name:
+        """)
+
+    def test_room_is_made(self) -> None:
+        """
+        New and a name make one, after m and at the choice; what can be done there comes next.
+        """
+        for way in ["m", "c"]:
+            self.menu.receive_line(way, NOW)
+            prompt = self.menu.prompt
+            self.play(f"""
+                {prompt}new #book club
+                <make the room 'book club'>
+                Keeping that ...
+            """)
+            self.assertTrue(self.menu.is_waiting)
+            self.assertEqual(
+                [
+                    "Choose what to do in #class:",
+                    "w - Write to everybody in it",
+                    "h - Show what was said",
+                    "p - Show who is in it",
+                    "a - Add a contact: it gets all that was said there",
+                    "x - Remove somebody: what they write from then on is no part of it",
+                    "l - Leave it: what you got of it stays in your history",
+                ],
+                told(self.menu.room_made(self.ours)),
+            )
+            self.menu.receive_line("c", NOW)
+        self.assertEqual([], self.menu.room_made(self.ours))
+
+    def test_room_without_a_name_is_refused(self) -> None:
+        """
+        New alone makes nothing; a name that the node refuses is told.
+        """
+        for typed in ["new", "new  #", "/new"]:
+            self.play(f"""
+                Enter your choice: {typed}
+                A room needs a name: new, and then what it is to be called.
+                Enter your choice:
+            """)
+        self.play(f"""
+            Enter your choice: new {"x" * 65}
+            <make the room {"x" * 65!r}>
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def choose(self, number: int) -> None:
+        """
+        Choose a room.
+        """
+        self.menu.receive_line("m", NOW)
+        self.menu.receive_line(str(number), NOW)
+
+    def test_room_is_written_to_and_read(self) -> None:
+        """
+        W asks for the text, and h shows what was said there.
+        """
+        self.choose(1)
+        self.play("""
+            Enter your choice (w/h/p/a/x/l): W
+            Enter your message to #class: hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice:
+        """)
+        self.choose(1)
+        self.play("""
+            Enter your choice (w/h/p/a/x/l): h
+            <read c1c1c1c1>
+            Reading ...
+        """)
+
+    def test_people_are_shown(self) -> None:
+        """
+        P lists those who are in it, us by our name; contacts among them can be sent to.
+        """
+        self.choose(1)
+        self.play(f"""
+            Enter your choice (w/h/p/a/x/l): p
+            --- People in #class ---
+            1. Red Pandas\u00b7{self.node.key.short}   you       founded it
+            2. Blue Whales\u00b71a1a1a1a  verified
+            3. Eve\u00b7eeeeeeee          secure
+            Enter your choice: 1
+            Enter the recipient's IP address: 3
+            No contact: (no name)\u00b7eeeeeeee. Show the lists again with 2.
+            Enter your choice: 1
+            Enter the recipient's IP address: 2
+            Enter your message to Blue Whales\u00b71a1a1a1a:
+        """)
+
+    def test_people_who_are_not_known_yet_are_told(self) -> None:
+        """
+        Before anybody in it was met nobody can be shown.
+        """
+        self.node.people.clear()
+        self.choose(1)
+        self.play("""
+            Enter your choice (w/h/p/a/x/l): p
+            Who is in it is not known before somebody who is has been met.
+            Enter your choice:
+        """)
+
+    def test_contact_is_added(self) -> None:
+        """
+        A asks for a contact by name, key or number; an event tells the rest.
+        """
+        for typed in ["blue whales", "1a1a1a1a", "Blue Whales\u00b71a1a1a1a"]:
+            self.choose(2)
+            self.play(f"""
+                Enter your choice (w/h/p/a/l): a
+                Enter the contact to add to #lab: {typed}
+                <add 1a1a1a1a to 1b1b1b1b>
+                Keeping that ...
+            """)
+            self.assertEqual([], self.menu.done())
+            self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_pasted_invite_is_added(self) -> None:
+        """
+        Whoever made an invite is known first, and then added.
+        """
+        self.choose(1)
+        self.menu.receive_line("a", NOW)
+        self.menu.receive_line(InviteTests.LINK, NOW)
+
+        self.assertEqual([AddTo(CLASS, WHALE)], self.menu.invite_used(WHALE, "Blue Whales"))
+
+    def test_who_is_no_contact_cannot_be_added(self) -> None:
+        """
+        Neither a room nor somebody without a key, nor somebody at the door or unknown.
+        """
+        self.know(QUOKKA, "Quokka")
+        self.call(Reason.KNOCK, EVE, "Eve")
+        unknown = "Unknown: no contact has that name. Give its number from the list that t shows."
+        self.menu.receive_line("2", NOW)
+        for typed, reason in [
+            ("1", "Only a contact can be added: 10.0.0.1:6101 is none."),
+            ("#lab", "Only a contact can be added: #(no name)\u00b71b1b1b1b is none."),
+            ("eeeeeeee", "At the door: Eve\u00b7eeeeeeee. Let it in with t first."),
+            ("Quokka", unknown),
+            ("10.0.0.1:6101", unknown),
+            (EMPTY, unknown),
+        ]:
+            last = self.menu._last_list
+            self.choose(1)
+            self.menu._last_list = last
+            self.play(f"""
+                Enter your choice (w/h/p/a/x/l): a
+                Enter the contact to add to #class: {typed}
+                {reason}
+                Enter your choice:
+            """)
+
+    def test_member_is_removed_by_the_founder(self) -> None:
+        """
+        X lists the others, and asks once more before anything is done.
+        """
+        self.choose(1)
+        self.play("""
+            Enter your choice (w/h/p/a/x/l): x
+            --- People in #class ---
+            1. Blue Whales\u00b71a1a1a1a  verified
+            2. Eve\u00b7eeeeeeee          secure
+            Enter the number to remove: 2
+            Remove Eve\u00b7eeeeeeee from #class? (y/n): y
+            <remove eeeeeeee from c1c1c1c1>
+            Keeping that ...
+        """)
+        self.assertEqual([], self.menu.done())
+
+    def test_removal_is_thought_over(self) -> None:
+        """
+        N, a number that is none and an answer that is none remove nobody.
+        """
+        self.choose(1)
+        self.menu.receive_line("x", NOW)
+        self.play("""
+            Enter the number to remove: 3
+            No number 3 in the list: show it again with m.
+            Enter your choice:
+        """)
+        for answer, said in [
+            ("n", "Nothing was done."),
+            ("no", "Nothing was done."),
+            ("maybe", "Invalid choice. Please try again with m: it is y or n."),
+        ]:
+            self.choose(1)
+            self.menu.receive_line("x", NOW)
+            self.menu.receive_line("1", NOW)
+            self.play(f"""
+                Remove Blue Whales\u00b71a1a1a1a from #class? (y/n): {answer}
+                {said}
+                Enter your choice:
+            """)
+
+    def test_nobody_to_remove_is_told(self) -> None:
+        """
+        Alone in a room there is nobody to choose.
+        """
+        self.node.people[CLASS] = [Speaker(self.node.key, "us")]
+        self.choose(1)
+        self.play("""
+            Enter your choice (w/h/p/a/x/l): x
+            Nobody but you is in #class.
+            Enter your choice:
+        """)
+
+    def test_room_is_left(self) -> None:
+        """
+        L asks once more; an event tells the rest.
+        """
+        self.choose(2)
+        self.play("""
+            Enter your choice (w/h/p/a/l): l
+            Leave #lab? (y/n): yes
+            <leave 1b1b1b1b>
+            Keeping that ...
+        """)
+        self.assertEqual([], self.menu.done())
+
+    def test_invitation_is_accepted_or_declined(self) -> None:
+        """
+        J joins, and tells what to wait for; d declines.
+        """
+        self.be_invited(RoomId(b"\x0a" * 32), "attic")
+        self.choose(3)
+        self.play(f"""
+            Enter your choice (j/d): j
+            <join 0a0a0a0a>
+            {DONE}
+            Joining #attic: it opens when somebody who is in it is here.
+            Enter your choice: room attic
+            Choose what to do in #attic:
+            j - Join it
+            d - Decline to come
+            Enter your choice (j/d): d
+            <leave 0a0a0a0a>
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def test_other_letters_are_refused(self) -> None:
+        """
+        What is not offered is not done: nobody but the founder removes, only the invited join.
+        """
+        for letter in ["x", "j", "d", "wh", "write", EMPTY]:
+            self.choose(2)
+            self.play(f"""
+                Enter your choice (w/h/p/a/l): {letter}
+                Invalid choice. Please try again with m: it is one of w, h, p, a, l.
+                Enter your choice:
+            """)
+
+    def test_room_names_can_be_completed(self) -> None:
+        """
+        Rooms are among the words, but for those that are shown otherwise than they are typed.
+        """
+        self.be_invited(RoomId(b"\x0a" * 32), "x]")
+        self.join(RoomId(b"\x0b" * 32), "lab")
+
+        self.assertEqual(
+            [
+                "Blue Whales",
+                "Blue Whales\u00b71a1a1a1a",
+                "#class",
+                "#lab\u00b71b1b1b1b",
+                "#lab\u00b70b0b0b0b",
+            ],
+            self.menu.words(),
+        )
+
+    def test_hostile_name_is_disarmed(self) -> None:
+        """
+        A room's name cannot reach the terminal, nor end the brackets it stands in.
+        """
+        self.node.records = [replace(self.ours, name="a]\x1b[2J\u202e")]
+        self.menu.spoke(CLASS)
+        self.menu.receive_line("r", NOW)
+
+        self.assertEqual(
+            "Enter your reply to #a<U+005D>\u241b<U+005B>2J<U+202E>: ", self.menu.prompt
+        )
+
+
+def said(
+    number: int,
+    text: str = "hi",
+    place: Place = WHALE.raw,
+    author: DeviceKey | None = WHALE,
+    *,
+    is_ours: bool = False,
+    ago: float = 0.0,
+) -> LineOfHistory:
+    """
+    A line of history.
+    """
+    time = datetime(2026, 3, 4, 18, 6).timestamp() - ago
+    return LineOfHistory(number, place, author, None, is_ours, number, time, text)
+
+
+class HistoryCase(MenuCase):
+    """
+    A menu, and those who have said something.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Know a contact, a plain peer and a room.
+        """
+        super().setUp()
+        self.trust(WHALE, "Blue Whales", verified=True)
+        self.know(QUOKKA, "Quokka")
+        self.join(CLASS, "class")
+        self.node.names = {WHALE: "Blue Whales", EVE: "Eve", self.node.key: "Red Pandas"}
+
+
+class HistoryTests(HistoryCase):
+    """
+    Y and history, for a person.
+    """
+
+    def test_place_is_chosen_in_all_ways(self) -> None:
+        """
+        A name, a key, a number, a room, an address, or nobody; with a moment or without.
+        """
+        self.menu.receive_line("2", NOW)
+        for typed, read in [
+            ("Blue Whales", "1a1a1a1a"),
+            ("1a1a1a1a", "1a1a1a1a"),
+            ("1", "10.0.0.1:6101"),
+            ("quokka", "10.0.0.1:6101"),
+            ("10.0.0.9:7", "10.0.0.9:7"),
+            ("#class", "c1c1c1c1"),
+            ("class", "c1c1c1c1"),
+            ("3 2h", "c1c1c1c1 since 7200 s"),
+            ("Blue Whales since 20min", "1a1a1a1a since 1200 s"),
+            ("3d", "everywhere since 259200 s"),
+            ("since 3d", "everywhere since 259200 s"),
+        ]:
+            self.play(f"""
+                Enter your choice: y
+                Enter whose history to show (Return for everybody's): {typed}
+                <read {read}>
+                Reading ... c
+                Cancelled.
+                Enter your choice: history {typed}
+                <read {read}>
+                Reading ... c
+                Cancelled.
+                Enter your choice:
+            """)
+
+    def test_everybodys_is_read_by_return_and_by_the_word_alone(self) -> None:
+        """
+        Without anybody it is everybody's.
+        """
+        self.play(f"""
+            Enter your choice: y
+            Enter whose history to show (Return for everybody's): {EMPTY}
+            <read everywhere>
+            Reading ... c
+            Cancelled.
+            Enter your choice: /history
+            <read everywhere>
+            Reading ...
+        """)
+
+    def test_namesakes_keep_the_moment(self) -> None:
+        """
+        Since when was typed with the name counts also when the name has to be told apart.
+        """
+        self.know(PANDA, "Blue Whales")
+        for since, read in [("", " since 7200 s"), (" 1h", " since 3600 s")]:
+            self.play(f"""
+                Enter your choice: history blue whales 2h
+                1. 10.0.0.2:6202  Blue Whales           plain     heard 0 s ago
+                2. -              Blue Whales\u00b71a1a1a1a  verified  met 0 s ago
+                2 could be meant: give the number or the address of the one.
+                Enter whose history to show (Return for everybody's): 2{since}
+                <read 1a1a1a1a{read}>
+                Reading ... c
+                Cancelled.
+                Enter your choice:
+            """)
+
+    def test_wrong_answers_are_refused(self) -> None:
+        """
+        Nobody is looked up in the network for what was said here.
+        """
+        unknown = "Unknown: nobody here has that name. Give a number that 2 shows, or ip:port."
+        for typed, reason in [
+            ("lab-3", unknown),
+            ("10.0.0.9", unknown),
+            ("lab-3:6101", unknown),
+            ("#x", "Unknown: you are in no room #x. Show them with m."),
+            ("1", "A number is one from the list: show it with 2 first."),
+            (
+                "bob 2026-02-30",
+                "Invalid time '2026-02-30': it is 2026-11-24, 14:30, 20min, 2h, 3d, today or "
+                "yesterday.",
+            ),
+        ]:
+            self.play(f"""
+                Enter your choice: history {typed}
+                {reason}
+                Enter your choice:
+            """)
+
+    def test_blocked_contacts_history_is_read(self) -> None:
+        """
+        What somebody said stays readable when they are kept out.
+        """
+        self.node.contacts.block(WHALE, "Blue Whales", NOW)
+        self.play("""
+            Enter your choice: history 1a1a1a1a
+            <read 1a1a1a1a>
+            Reading ...
+        """)
+
+    def read(self, typed: str, lines: list[LineOfHistory]) -> list[str]:
+        """
+        Type something that reads, give the lines, and tell what comes of it.
+        """
+        effect = self.menu.receive_line(typed, NOW)[-1]
+        self.assertTrue(self.menu.is_waiting)
+        self.assertEqual("Reading ... ", self.menu.prompt)
+        self.assertEqual([], self.menu.receive_line("1", NOW))
+        assert isinstance(effect, ReadHistory)
+        self.assertEqual(PAGE + 1, effect.most)
+        return told(self.menu.history_read(lines))
+
+    def test_lines_tell_everything(self) -> None:
+        """
+        Of each line: the day where it changes, when, how proven, who, what, and how far ours came.
+        """
+        ours = self.node.key
+        plain = replace(said(5, place=QUOKKA, author=None), name="Quokka")
+        progress = {2: Progress.READ, 3: Progress.WAITING, 6: Progress.TAKEN, 8: Progress.CARRIED}
+        self.node.progress = progress
+        self.assertEqual(
+            [
+                "--- 2026-03-03 ---",
+                "18:06 [verified] Blue Whales\u00b71a1a1a1a: hi",
+                "--- 2026-03-04 ---",
+                "18:06 [verified] you to Blue Whales\u00b71a1a1a1a: hi (read)",
+                "18:06 [verified] you to Blue Whales\u00b71a1a1a1a: hi (kept)",
+                "18:06 [secure] Eve\u00b7eeeeeeee: hi",
+                "18:06 [plain] 10.0.0.1:6101 Quokka: hi",
+                "18:06 [plain] you to 10.0.0.1:6101: hi (sent)",
+                "18:06 [verified #class] Blue Whales\u00b71a1a1a1a: hi",
+                "18:06 [#class] you: hi (carried)",
+                "18:06 [#class] Eve\u00b7eeeeeeee: hi",
+                "<seen 1, 2, 3, 4, 5, 6, 7, 8, 9, the first>",
+            ],
+            self.read(
+                "history",
+                [
+                    said(9, place=CLASS.raw, author=EVE),
+                    said(8, place=CLASS.raw, author=ours, is_ours=True),
+                    said(7, place=CLASS.raw),
+                    replace(plain, number=6, is_ours=True),
+                    plain,
+                    said(4, place=EVE.raw, author=EVE),
+                    said(3, author=ours, is_ours=True),
+                    said(2, author=ours, is_ours=True),
+                    said(1, ago=86400),
+                ],
+            ),
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_nothing_is_told(self) -> None:
+        """
+        Where nothing was said it is said.
+        """
+        self.assertEqual(["There is nothing to show, or nothing more."], self.read("history", []))
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_pages_go_back_by_return(self) -> None:
+        """
+        A page has `PAGE` lines, its oldest first; Return shows those before it, until all were.
+        """
+        lines = [said(number) for number in range(2 * PAGE, 0, -1)]
+
+        shown = self.read("history", lines[: PAGE + 1])
+
+        self.assertEqual(PAGE + 2, len(shown))
+        numbers = ", ".join(str(number) for number in range(PAGE + 1, 2 * PAGE + 1))
+        self.assertEqual(f"<seen {numbers}, the first>", shown[-1])
+        self.play(f"""
+            Enter your choice (Return shows more, c ends): {EMPTY}
+            <read everywhere before {PAGE + 1}>
+            Reading ...
+        """)
+        shown = told(self.menu.history_read(lines[PAGE:]))
+        self.assertEqual("--- 2026-03-04 ---", shown[0])
+        self.assertEqual(
+            f"<seen {', '.join(str(number) for number in range(1, PAGE + 1))}>", shown[-1]
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_page_of_a_place_tells_which(self) -> None:
+        """
+        Where somebody looks is known with what they see.
+        """
+        self.assertEqual(
+            "<seen 1 in 1a1a1a1a, the first>", self.read("history blue whales", [said(1)])[-1]
+        )
+
+    def test_page_is_left_by_any_choice(self) -> None:
+        """
+        Whoever has seen enough goes on with whatever they like, or cancels.
+        """
+        lines = [said(number) for number in range(PAGE + 1, 0, -1)]
+        self.read("history", lines)
+        self.play("""
+            Enter your choice (Return shows more, c ends): #class hi
+            <send 'hi' to c1c1c1c1>
+            Enter your choice:
+        """)
+        self.read("history", lines)
+        self.play("""
+            Enter your choice (Return shows more, c ends): c
+            Cancelled.
+            Enter your choice:
+        """)
+
+    def test_page_that_is_gone_is_told(self) -> None:
+        """
+        What was there a moment ago can have been taken back.
+        """
+        self.read("history", [said(number) for number in range(PAGE + 1, 0, -1)])
+        self.menu.receive_line("", NOW)
+
+        self.assertEqual(
+            ["There is nothing to show, or nothing more."], told(self.menu.history_read([]))
+        )
+
+    def test_failure_is_told(self) -> None:
+        """
+        What cannot be read is told, and the choice is back.
+        """
+        self.play(f"""
+            Enter your choice: history
+            <read everywhere>
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def test_late_answers_do_nothing(self) -> None:
+        """
+        Nobody is shown what they do not wait for any more.
+        """
+        self.assertEqual([], self.menu.history_read([said(1)]))
+        self.assertEqual([], self.menu.found([(said(1), [said(1)])]))
+        self.menu.receive_line("history", NOW)
+        self.assertEqual([], self.menu.found([(said(1), [said(1)])]))
+        self.menu.receive_line("c", NOW)
+        self.menu.receive_line("search hi", NOW)
+        self.assertEqual([], self.menu.history_read([said(1)]))
+
+    def test_unread_conversations_are_offered(self) -> None:
+        """
+        Y lists where something is unread, and its numbers are answers.
+        """
+        self.node.counts = {WHALE.raw: 213, CLASS.raw: 3, QUOKKA: 1}
+        self.play("""
+            Enter your choice: y
+            --- Unread ---
+            1. -              Blue Whales\u00b71a1a1a1a  verified  met 0 s ago, 213 unread
+            2.                #class                room      nobody met yet, 3 unread
+            3. 10.0.0.1:6101  Quokka                plain     heard 0 s ago, 1 unread
+            Enter whose history to show (Return for everybody's): 1
+            <read 1a1a1a1a>
+            Reading ...
+        """)
+
+    def test_unread_texts_are_greeted(self) -> None:
+        """
+        Below the menu it is told how much is unread, but not of whom we keep out.
+        """
+        self.node.counts = {WHALE.raw: 1}
+        self.assertEqual(
+            [*MENU, "1 unread in 1 conversation: type y to read it."], told(self.menu.greeting())
+        )
+        self.node.counts = {WHALE.raw: 2, CLASS.raw: 1}
+        self.assertEqual(
+            [*MENU, "3 unread in 2 conversations: type y to read them."],
+            told(self.menu.greeting()),
+        )
+        self.node.contacts.block(WHALE, "Blue Whales", NOW)
+        self.node.records.clear()
+        self.assertEqual(list(MENU), told(self.menu.greeting()))
+
+
+class HistoryOfProgramTests(HistoryCase):
+    """
+    History and search, for a program.
+    """
+
+    is_interactive = False
+
+    def test_everything_comes_from_the_oldest_line_on(self) -> None:
+        """
+        Whatever there is, it is shown whole, in order, and in batches, each once.
+        """
+        for count in [1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH, 5 * BATCH + 7]:
+            self.setUp()
+            lines = [said(number, str(number)) for number in range(1, count + 1)]
+            effects = self.menu.receive_line("history", NOW)
+            shown: list[Effect] = []
+            while effects and isinstance(wanted := effects[-1], ReadHistory):
+                self.assertTrue(self.menu.is_waiting)
+                self.assertEqual("Reading ... ", self.menu.prompt)
+                self.assertLessEqual(wanted.most, 2 * BATCH)
+                end = count if wanted.before is None else wanted.before.number - 1
+                effects = self.menu.history_read(lines[:end][-wanted.most :][::-1])
+                shown += [effect for effect in effects if not isinstance(effect, ReadHistory)]
+            self.assertFalse(self.menu.is_waiting)
+            seen = [effect for effect in shown if isinstance(effect, Seen)]
+            self.assertEqual(lines, [line for effect in seen for line in effect.lines])
+            self.assertEqual(
+                [True] + [False] * (len(seen) - 1), [effect.is_first for effect in seen]
+            )
+            texts = [line for line in told(shown) if not line.startswith("<seen")]
+            self.assertEqual("--- 2026-03-04 ---", texts[0])
+            self.assertEqual(
+                [f"18:06 [verified] Blue Whales\u00b71a1a1a1a: {n}" for n in range(1, count + 1)],
+                texts[1:],
+            )
+
+    def test_nothing_is_told(self) -> None:
+        """
+        A program is told as well that there is nothing.
+        """
+        self.menu.receive_line("history", NOW)
+
+        self.assertEqual(
+            ["There is nothing to show, or nothing more."], told(self.menu.history_read([]))
+        )
+
+    def test_everything_that_is_found_comes(self) -> None:
+        """
+        One batch after the other, the newest first, without a question between.
+        """
+        lines = [said(number) for number in range(3 * (BATCH + 1), 0, -3)]
+        [wanted] = self.menu.receive_line("search hi", NOW)
+        assert isinstance(wanted, Search)
+        self.assertEqual(BATCH + 1, wanted.most)
+
+        first = self.menu.found([(line, [line]) for line in lines])
+        self.assertTrue(self.menu.is_waiting)
+        second = self.menu.found([(lines[-1], [lines[-1]])])
+
+        self.assertFalse(self.menu.is_waiting)
+        self.assertEqual(2 * BATCH + 1, len(told(first)))
+        self.assertEqual("<search 'hi' before 6>", told(first)[-1])
+        self.assertEqual(2, len(told(second)))
+
+    def test_recalled_text_is_not_edited(self) -> None:
+        """
+        The next line of a program is no answer to a question that it did not expect.
+        """
+        self.menu.receive_line("recall blue whales", NOW)
+
+        self.assertEqual(
+            ["Taken back from Blue Whales\u00b71a1a1a1a, unseen. It was: hi"],
+            told(self.menu.recalled("hi")),
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+
+class SearchTests(HistoryCase):
+    """
+    S and search.
+    """
+
+    def test_words_are_asked_for(self) -> None:
+        """
+        S and the word alone ask for the words; behind the word they are taken at once.
+        """
+        for typed in ["s", "search", "/Search "]:
+            self.play(f"""
+                Enter your choice: {typed}
+                Enter the words to look for: gone fishing
+                <search 'gone fishing'>
+                Reading ... c
+                Cancelled.
+                Enter your choice: s
+                Enter the words to look for: {EMPTY}
+                There is nothing to look for: no word was typed.
+                Enter your choice:
+            """)
+        self.play("""
+            Enter your choice: search  gone  fishing
+            <search 'gone  fishing'>
+            Reading ...
+        """)
+
+    def test_nothing_found_is_told(self) -> None:
+        """
+        What was looked for is named.
+        """
+        self.menu.receive_line("search \x1bfish", NOW)
+
+        self.assertEqual(
+            ["Nothing that was said holds all of: \u241bfish"], told(self.menu.found([]))
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_hits_are_marked_among_the_lines_around(self) -> None:
+        """
+        The newest hit comes first, each with what stands around it; where they touch they are one.
+        """
+        one, two, three, four = (said(number, f"text {number}") for number in (1, 2, 3, 4))
+        there = said(9, "text 9", place=CLASS.raw, author=EVE)
+        self.menu.receive_line("search text", NOW)
+
+        self.assertEqual(
+            [
+                "--- 2026-03-04, #class ---",
+                "> 18:06 [#class] Eve\u00b7eeeeeeee: text 9",
+                "--- 2026-03-04, Blue Whales\u00b71a1a1a1a ---",
+                "  18:06 [verified] Blue Whales\u00b71a1a1a1a: text 1",
+                "> 18:06 [verified] Blue Whales\u00b71a1a1a1a: text 2",
+                "> 18:06 [verified] Blue Whales\u00b71a1a1a1a: text 3",
+                "  18:06 [verified] Blue Whales\u00b71a1a1a1a: text 4",
+            ],
+            told(
+                self.menu.found(
+                    [(there, [there]), (three, [two, three, four]), (two, [one, two, three])]
+                )
+            ),
+        )
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+    def test_more_is_shown_by_return(self) -> None:
+        """
+        A page has `HITS` hits; Return shows the next.
+        """
+        lines = [said(number) for number in range(3 * (HITS + 1), 0, -3)]
+        [wanted] = self.menu.receive_line("search hi", NOW)
+        assert isinstance(wanted, Search)
+        self.assertEqual(HITS + 1, wanted.most)
+
+        shown = told(self.menu.found([(line, [line]) for line in lines]))
+
+        self.assertEqual(2 * HITS, len(shown))
+        self.play(f"""
+            Enter your choice (Return shows more, c ends): {EMPTY}
+            <search 'hi' before 6>
+            Reading ...
+        """)
+        self.assertEqual(2, len(told(self.menu.found([(lines[-1], [lines[-1]])]))))
+        self.assertEqual("Enter your choice: ", self.menu.prompt)
+
+
+class RecallTests(MenuCase):
+    """
+    U and recall.
+    """
+
+    def test_last_text_is_taken_back_to_be_edited(self) -> None:
+        """
+        Return means whoever was sent to last; the text stands in the next answer.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("1", NOW)
+        self.menu.receive_line("1a1a1a1a", NOW)
+        self.menu.receive_line("hi", NOW)
+        self.play(f"""
+            Enter your choice: u
+            Enter whose last text to take back (Return for Blue Whales\u00b71a1a1a1a): {EMPTY}
+            <recall the last one to 1a1a1a1a>
+            Taking it back ...
+        """)
+        self.assertEqual("", self.menu.draft)
+
+        self.assertEqual(
+            ["Taken back from Blue Whales\u00b71a1a1a1a, unseen. It was: h\u241bi"],
+            told(self.menu.recalled("h\x1bi")),
+        )
+
+        self.assertEqual("h\x1bi", self.menu.draft)
+        self.play("""
+            Enter your message to Blue Whales\u00b71a1a1a1a: hi there
+            <send 'hi there' to 1a1a1a1a>
+            Enter your choice: recall
+            <recall the last one to 1a1a1a1a>
+            Taking it back ...
+        """)
+
+    def test_anybody_can_be_named(self) -> None:
+        """
+        A contact by name or key, or a room.
+        """
+        self.trust(WHALE, "Blue Whales")
+        self.join(CLASS, "class")
+        for typed, recipient in [
+            ("Blue Whales", "1a1a1a1a"),
+            ("1a1a1a1a", "1a1a1a1a"),
+            ("#class", "c1c1c1c1"),
+            ("class", "c1c1c1c1"),
+        ]:
+            self.play(f"""
+                Enter your choice: u
+                Enter whose last text to take back: {typed}
+                <recall the last one to {recipient}>
+                Taking it back ... c
+                Cancelled.
+                Enter your choice: recall {typed}
+                <recall the last one to {recipient}>
+                Taking it back ... c
+                Cancelled.
+                Enter your choice:
+            """)
+        self.assertEqual([], self.menu.recalled("hi"))
+
+    def test_what_cannot_be_taken_back_is_refused(self) -> None:
+        """
+        Nothing at all, what went in plain, and what the node knows better.
+        """
+        self.know(QUOKKA, "Quokka")
+        self.trust(WHALE, "Blue Whales")
+        self.menu.receive_line("2", NOW)
+        self.play(f"""
+            Enter your choice: recall
+            Nothing was sent that could be taken back: say to whom it was.
+            Enter your choice: recall 1
+            What went out in plain cannot be taken back.
+            Enter your choice: recall Quokka
+            Unknown: no contact has that name. Give its number from the list that t shows.
+            Enter your choice: recall Blue Whales
+            <recall the last one to 1a1a1a1a>
+            {REFUSED}
+            The disk is full.
+            Enter your choice:
+        """)
+
+    def test_default_is_who_was_reached(self) -> None:
+        """
+        An address that turns out to be a contact's is that contact; one in plain is no default.
+        """
+        self.trust(WHALE, "Blue Whales")
+        for line in ["1", "10.0.0.1:6101", "hi", "u"]:
+            self.menu.receive_line(line, NOW)
+        self.assertEqual("Enter whose last text to take back: ", self.menu.prompt)
+        self.menu.receive_line("c", NOW)
+
+        self.menu.sent(PANDA, Sent(EVE, Kind.MESSAGE, 1))
+        self.menu.sent(QUOKKA, Sent(WHALE, Kind.MESSAGE, 1))
+
+        self.menu.receive_line("u", NOW)
+        self.assertEqual(
+            "Enter whose last text to take back (Return for Blue Whales\u00b71a1a1a1a): ",
+            self.menu.prompt,
+        )
+
+
+class LaterTests(MenuCase):
+    """
+    W: texts for plain peers that are away.
+    """
+
+    def test_unsent_text_is_kept_for_its_peers_return(self) -> None:
+        """
+        W keeps what was for plain peers, and leaves the rest for a; w again gives it back.
+        """
+        self.menu.not_sent(QUOKKA, "one")
+        self.menu.not_sent(WHALE, "two")
+        self.play("""
+            Enter your choice: w
+            Kept for 10.0.0.1:6101, and tried every minute and whenever that peer speaks, until
+            this chat ends or you type w again. It is: one
+            <keep trying>
+            Enter your choice:
+        """)
+        self.assertEqual(((QUOKKA, "one"),), self.menu.late)
+        self.play("""
+            Enter your choice: w
+            No longer kept for 10.0.0.1:6101. Type a to send it again. It is: one
+            Enter your choice: a
+            <send 'two' to 1a1a1a1a>
+            <send 'one' to 10.0.0.1:6101>
+            Enter your choice: w
+            There is nothing to send later.
+            Enter your choice:
+        """)
+        self.assertEqual((), self.menu.late)
+
+    def test_what_was_sent_waits_no_longer(self) -> None:
+        """
+        A text that arrived is gone, of one that did so in part the rest is left, in its place.
+        """
+        for text in ["one two", "three"]:
+            self.menu.not_sent(QUOKKA, text)
+        self.menu.receive_line("w", NOW)
+
+        self.menu.late_not_sent(QUOKKA, "one two", "two")
+        self.assertEqual(((QUOKKA, "two"), (QUOKKA, "three")), self.menu.late)
+        self.menu.late_sent(QUOKKA, "two")
+        self.assertEqual(((QUOKKA, "three"),), self.menu.late)
+
+    def test_what_was_taken_back_meanwhile_is_not_sent_twice(self) -> None:
+        """
+        A text that was on its way when it was taken back is gone from there, too.
+        """
+        for text in ["one two", "three", "four"]:
+            self.menu.not_sent(QUOKKA, text)
+        self.menu.receive_line("w", NOW)
+        self.menu.receive_line("w", NOW)
+
+        self.menu.late_not_sent(QUOKKA, "one two", "two")
+        self.menu.late_sent(QUOKKA, "three")
+        self.menu.late_sent(QUOKKA, "five")
+
+        self.assertEqual(
+            [SendText((QUOKKA,), "two"), SendText((QUOKKA,), "four")],
+            self.menu.receive_line("a", NOW),
+        )
+
+    def test_too_many_are_not_kept(self) -> None:
+        """
+        What is kept has a bound, and nothing is lost there: it stays for a.
+        """
+        for number in range(MOST_UNSENT):
+            self.menu.not_sent(QUOKKA, str(number))
+        self.menu.receive_line("w", NOW)
+        self.menu.not_sent(QUOKKA, "one more")
+
+        self.play(f"""
+            Enter your choice: w
+            {MOST_UNSENT} texts are kept already: take them back with w when the others have been \
+sent with a.
+            Enter your choice: a
+            <send 'one more' to 10.0.0.1:6101>
+            Enter your choice:
+        """)
+
+
 class AnyQuestionTests(MenuCase):
     """
     What holds at every question.
@@ -1468,6 +2778,21 @@ class AnyQuestionTests(MenuCase):
         ("t", "1"),
         ("t", "2"),
         ("t", "1", "a"),
+        ("u",),
+        ("u", "Blue Whales"),
+        ("m",),
+        ("m", "1"),
+        ("m", "2"),
+        ("m", "1", "w"),
+        ("m", "1", "a"),
+        ("m", "1", "x"),
+        ("m", "1", "x", "1"),
+        ("m", "1", "l"),
+        ("m", "new lab"),
+        ("y",),
+        ("s",),
+        ("history",),
+        ("search fish",),
     )
 
     def ask(self, way: tuple[str, ...]) -> None:
@@ -1479,6 +2804,9 @@ class AnyQuestionTests(MenuCase):
         self.menu.spoke(QUOKKA)
         self.call(Reason.KNOCK, EVE, "Eve")
         self.trust(WHALE, "Blue Whales")
+        self.join(CLASS, "class", founder=self.node.key)
+        self.join(LAB, "lab", Stay.INVITED)
+        self.node.people[CLASS] = [Speaker(self.node.key, "us"), Speaker(EVE, "Eve")]
         for line in way:
             self.menu.receive_line(line, NOW)
 
@@ -1490,8 +2818,8 @@ class AnyQuestionTests(MenuCase):
         for way in self.WAYS:
             self.ask(way)
             prompts.add(self.menu.prompt)
-        # Both purposes look up the same name.
-        self.assertEqual(len(self.WAYS) - 1, len(prompts))
+        # Some look up the same name, keep something, or read.
+        self.assertEqual(len(self.WAYS) - 3, len(prompts))
 
     def test_c_cancels(self) -> None:
         """
@@ -1528,7 +2856,12 @@ class AnyQuestionTests(MenuCase):
 
         self.assertEqual([SendText((QUOKKA,), text)], self.menu.receive_line(f" {text}\r\n", NOW))
 
-    LINES = ("t", "v", "y", "i", "3", "Eve", "Blue Whales", "1a1a1a1a", InviteTests.LINK)
+    LINES = (
+        *("t", "v", "y", "i", "3", "Eve", "Blue Whales", "1a1a1a1a", InviteTests.LINK),
+        *("m", "w", "u", "s", "x", "p", "j", "d", "l", "n", "new lab", "#class", "#class hi"),
+        *("history", "history 2h", "history #class", "search fish", "recall", "room lab"),
+    )
+    LINE = LineOfHistory(1, CLASS.raw, EVE, None, False, 1, NOW, "fish")
 
     @given(
         st.lists(
@@ -1536,16 +2869,19 @@ class AnyQuestionTests(MenuCase):
             | st.sampled_from(LINES)
             | st.sampled_from(Decision)
             | st.sampled_from([True, False])
-            | st.sampled_from([QUOKKA, PANDA, WHALE, EVE, ORCA]),
+            | st.sampled_from([QUOKKA, PANDA, WHALE, EVE, ORCA, CLASS])
+            | st.integers(0, 2 * PAGE),
             max_size=20,
-        )
+        ),
+        st.booleans(),
     )
     def test_any_lines_have_well_formed_effects(
-        self, steps: list[str | bool | Decision | Recipient]
+        self, steps: list[str | bool | int | Decision | Recipient], is_interactive: bool
     ) -> None:
         """
         Whatever is typed, answered and said in any order, each effect can be carried out.
         """
+        self.is_interactive = is_interactive
         self.ask(())
         for step in steps:
             match step:
@@ -1559,9 +2895,17 @@ class AnyQuestionTests(MenuCase):
                     effects = self.menu.words_known(EVE, WORDS)
                 case Decision.IGNORE:
                     effects = self.menu.refused("It could not be kept.")
+                case Decision.BLOCK:
+                    effects = self.menu.room_made(self.node.records[0])
+                case Decision.KEEP_OLD:
+                    effects = self.menu.recalled("unseen")
+                case int():
+                    lines = [replace(self.LINE, number=number) for number in range(step, 0, -1)]
+                    effects = self.menu.history_read(lines)
+                    effects += self.menu.found([(line, [line]) for line in lines])
                 case Decision():
                     effects = self.menu.words_known(WHALE, WORDS) or self.menu.done()
-                case Address() | DeviceKey():
+                case Address() | DeviceKey() | RoomId():
                     self.menu.spoke(step)
                     self.menu.not_sent(step, "unsent")
                     effects = []
@@ -1593,7 +2937,24 @@ class AnyQuestionTests(MenuCase):
             case LookUp(host):
                 self.assertTrue(host)
                 self.assertTrue(self.menu.is_waiting)
-            case UseInvite() | ShowWords() | Verify() | Decide():
+            case (
+                UseInvite()
+                | ShowWords()
+                | Verify()
+                | Decide()
+                | MakeRoom()
+                | AddTo()
+                | RemoveFrom()
+                | Join()
+                | LeaveRoom()
+                | Recall()
+                | ReadHistory()
+                | Search()
+            ):
                 self.assertTrue(self.menu.is_waiting)
+            case Seen(_, lines_seen):
+                self.assertTrue(lines_seen)
+            case KeepTrying():
+                self.assertTrue(self.menu.late)
             case Quit():
                 pass

@@ -16,6 +16,7 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind
 from twistedchat.core.events import (
     CallerCame,
+    CaughtUp,
     ConnectReceived,
     Event,
     ExitReceived,
@@ -27,22 +28,29 @@ from twistedchat.core.events import (
     PeerRemoved,
     PlainTextReceived,
     Progress,
+    RoomChange,
+    RoomChanged,
+    RoomTextReceived,
     Sent,
     SessionOpened,
+    Speaker,
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
     TextsStranded,
     UnknownTextReceived,
 )
+from twistedchat.core.history import LineOfHistory, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite, qr_lines
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import Peer
+from twistedchat.core.roster import Peer, RoomId
 from twistedchat.core.trust import Caller, Contact, Decision, Reason
 from twistedchat.core.wording import (
     Line,
     Lists,
+    Quote,
     Row,
     caller_row,
     contact_row,
@@ -50,20 +58,36 @@ from twistedchat.core.wording import (
     decision_lines,
     event_lines,
     failed_connection_line,
+    given_back_lines,
+    history_lines,
     invite_lines,
     label_of,
+    late_lines,
     lists_lines,
+    member_row,
     name_of,
     namesakes_lines,
     nearby_row,
     not_sent_lines,
     notice,
+    passage_lines,
     peer_row,
+    people_lines,
+    recalled_line,
     refusal,
+    room_choice_lines,
+    room_label,
+    room_row,
+    rooms_lines,
     sent_line,
     shown_name,
+    still_late_lines,
     trust_lines,
+    unread_line,
+    unread_lines,
     verified_line,
+    waits_lines,
+    with_unread,
     words_differ_lines,
     words_lines,
 )
@@ -74,6 +98,7 @@ WHALE = DeviceKey(b"\x1a" * 32)
 EVE = DeviceKey(b"\xee" * 32)
 BLUE = Contact(WHALE, "Blue Whales", is_verified=True, addresses=(QUOKKA,))
 LABEL = "Blue Whales\u00b71a1a1a1a"
+CLASS = RoomRecord(b"\xc1" * 32, Stay.JOINED, "class", EVE, WHALE)
 # Local time, as it is shown.
 SIX_PAST_SIX = datetime(2026, 3, 4, 18, 6).timestamp()
 
@@ -237,6 +262,72 @@ class EventLinesTests(SynchronousTestCase):
         for event, lines in told:
             self.assertEqual(lines, bares(event_lines(event)))
 
+    def test_text_in_a_room_tells_the_room_and_the_speaker(self) -> None:
+        """
+        The room stands where else the level does; a verified speaker's level stands before it.
+        """
+        for speaker, told in [
+            (Speaker(EVE, "Eve"), "18:06 [#class] Eve\u00b7eeeeeeee: see you"),
+            (Speaker(WHALE, "Blue Whales", True), f"18:06 [verified #class] {LABEL}: see you"),
+        ]:
+            event = RoomTextReceived(CLASS, speaker, "see you", SIX_PAST_SIX)
+            self.assertEqual([told], bares(event_lines(event)))
+        [line] = event_lines(event, {CLASS.room})
+        self.assertIn("[verified #class\u00b7c1c1c1c1]", bare(line))
+
+    def test_what_came_while_away_is_one_line(self) -> None:
+        """
+        How many texts came, from whom or where, and how to read them.
+        """
+        places: list[tuple[Contact | RoomRecord, int, str]] = [
+            (BLUE, 213, f"213 texts came from {LABEL} while you were away: type y to read them."),
+            (CLASS, 1, "1 text came in #class while you were away: type y to read it."),
+        ]
+        for place, texts, told in places:
+            self.assertEqual([told], bares(event_lines(CaughtUp(place, texts))))
+
+    def test_every_change_of_a_room_has_its_words(self) -> None:
+        """
+        What happened, who did it, and what to do; what is bad news is loud.
+        """
+        eve, blue = Speaker(EVE, "Eve"), Speaker(WHALE, "Blue Whales", True)
+        told = {
+            RoomChanged(CLASS, RoomChange.INVITED, blue): f"[verified #class] {LABEL} invites you. "
+            "Type m to join, or to decline.",
+            RoomChanged(CLASS, RoomChange.INVITED, eve): "[#class] Eve\u00b7eeeeeeee invites you. "
+            "Type m to join, or to decline.",
+            RoomChanged(CLASS, RoomChange.JOINED, None): "[#class] You are in it now.",
+            RoomChanged(CLASS, RoomChange.LEFT, None): "[#class] You are not in it any more. "
+            "What you got of it stays in your history.",
+            RoomChanged(CLASS, RoomChange.REMOVED, None): "[#class] You were removed: "
+            "nobody there gets what you write any more.",
+            RoomChanged(CLASS, RoomChange.NOT_LET_IN, None): "[#class] Warning: the invitation "
+            "was not true. Nobody there has added you.",
+            RoomChanged(CLASS, RoomChange.CAME, eve): "[#class] Eve\u00b7eeeeeeee was added",
+            RoomChanged(CLASS, RoomChange.WENT, eve): "[#class] Eve\u00b7eeeeeeee left, or was "
+            "removed",
+        }
+        for event, text in told.items():
+            [line] = event_lines(event)
+            self.assertEqual(text, bare(line))
+            is_loud = event.change in (RoomChange.REMOVED, RoomChange.NOT_LET_IN)
+            self.assertEqual(is_loud, any(style == "bad" for style, _ in line))
+        self.assertEqual(set(RoomChange), {event.change for event in told})
+
+    def test_reading_is_told_in_a_few_words(self) -> None:
+        """
+        Who has read what we wrote.
+        """
+        self.assertEqual([f"Read by {LABEL}."], bares(event_lines(TextsRead(BLUE))))
+
+    def test_room_takes_no_leave(self) -> None:
+        """
+        Whatever is said is said by somebody, and a room is nobody.
+        """
+        event = ExitReceived(RoomId(CLASS.room), "class", SIX_PAST_SIX)
+
+        self.assertRaises(ValueError, event_lines, event)
+
     def test_fork_is_a_warning(self) -> None:
         """
         Two texts with one number are told loudly, with whose they are.
@@ -338,6 +429,8 @@ class EventLinesTests(SynchronousTestCase):
             TextsDelivered(contact, 1),
             TextsStranded(contact, (text,)),
             ForkSeen(contact, 1),
+            CaughtUp(contact, 1),
+            TextsRead(contact),
             CallerCame(caller),
         ]
         begins = (
@@ -347,6 +440,8 @@ class EventLinesTests(SynchronousTestCase):
             "1 text that waited is with ",
             "Not sent: 1 text ",
             "Warning: ",
+            "1 text came from ",
+            "Read by ",
             "      ",
             WHALE.fingerprint,
             EVE.fingerprint,
@@ -362,6 +457,44 @@ class EventLinesTests(SynchronousTestCase):
                 for style, fragment in line:
                     shown = fragment.replace("\n", "") if style == "text" else fragment
                     self.assertLessEqual(len(shown.splitlines()), 1)
+
+    @given(
+        peer_names(),
+        any_texts(),
+        any_texts() | st.just("class] Blue Whales\u00b71a1a1a1a: hi"),
+        st.booleans(),
+    )
+    def test_nobody_in_a_room_forges_a_line(
+        self, name: str, text: str, room_name: str, is_joined: bool
+    ) -> None:
+        """
+        Whatever a room and those in it are called, nothing but ours stands before the true key.
+        """
+        stay = Stay.JOINED if is_joined else Stay.INVITED
+        room = RoomRecord(CLASS.room, stay, room_name, EVE, EVE)
+        events: list[Event] = [
+            RoomTextReceived(room, Speaker(EVE, name), text, SIX_PAST_SIX),
+            *(RoomChanged(room, change, Speaker(EVE, name)) for change in RoomChange),
+            CaughtUp(room, 1),
+        ]
+        for event in events:
+            [line] = event_lines(event)
+            shown = bare(line)
+            begin = "1 text came in #"
+            if not isinstance(event, CaughtUp):
+                begin = "18:06 [#" if isinstance(event, RoomTextReceived) else "[#"
+                # Only our own brackets: so the first end is the end of the room's name.
+                self.assertEqual(1, shown.partition("]")[0].count("["))
+                self.assertEqual(" ", shown.partition("]")[2][:1])
+            self.assertTrue(shown.startswith(begin), shown)
+            shown.encode()
+            for style, fragment in line:
+                one = fragment.replace("\n", "") if style == "text" else fragment
+                self.assertLessEqual(len(one.splitlines()), 1)
+        [line] = event_lines(events[0])
+        key = re.search("\u00b7([0-9a-f]{8})", bare(line).partition("]")[2])
+        assert key is not None
+        self.assertEqual(EVE.short, key[1])
 
     @given(st.none() | any_texts(), any_texts())
     def test_nobody_forges_a_line(self, name: str | None, text: str) -> None:
@@ -404,6 +537,22 @@ class NoticesTests(SynchronousTestCase):
         self.assertEqual("10.0.0.1:6101", name_of(QUOKKA, None))
         self.assertEqual(LABEL, name_of(WHALE, "Blue Whales"))
         self.assertEqual("(no name)\u00b71a1a1a1a", name_of(WHALE, None))
+        self.assertEqual("#class", name_of(RoomId(CLASS.room), "class"))
+        self.assertEqual("#class\u00b7c1c1c1c1", name_of(RoomId(CLASS.room), "class", {CLASS.room}))
+
+    def test_room_is_told_from_its_namesakes(self) -> None:
+        """
+        A name that others have too, and one that is not known, has something unlike any other.
+        """
+        for name, namesakes, label in [
+            ("class", set[bytes](), "#class"),
+            ("class", {b"\0" * 32}, "#class"),
+            ("class", {CLASS.room}, "#class\u00b7c1c1c1c1"),
+            (None, set(), "#(no name)\u00b7c1c1c1c1"),
+            ("class\u00b70b0b0b0b", set(), "#class<U+00B7>0b0b0b0b"),
+            ("a [verified] b\x1b", set(), "#a <U+005B>verified<U+005D> b\u241b"),
+        ]:
+            self.assertEqual(label, room_label(CLASS.room, name, namesakes))
 
     def test_label_cannot_be_imitated(self) -> None:
         """
@@ -456,6 +605,70 @@ class NoticesTests(SynchronousTestCase):
             sent = Sent(WHALE, Kind.MESSAGE, 1, progress, "Blue Whales")
             self.assertEqual((("", text),), sent_line(sent))
 
+    def test_text_in_a_room_tells_who_has_it(self) -> None:
+        """
+        Nobody yet, somebody who hands it on, or everybody.
+        """
+        for progress, style, text in [
+            (Progress.DELIVERED, "good", "Message delivered to everybody in #class"),
+            (
+                Progress.CARRIED,
+                "good",
+                "Message is with somebody in #class; it reaches all of them also without you.",
+            ),
+            (
+                Progress.WAITING,
+                "",
+                "Message kept: nobody else of #class is here. It goes out when you meet one of "
+                "them.",
+            ),
+        ]:
+            sent = Sent(RoomId(CLASS.room), Kind.MESSAGE, 1, progress, "class")
+            self.assertEqual(((style, text),), sent_line(sent))
+            self.assertIn("#class\u00b7c1c1c1c1", bare(sent_line(sent, {CLASS.room})))
+
+    def test_text_for_a_plain_peers_return_is_told(self) -> None:
+        """
+        That it is kept, that it went, that it is not kept any more, and that it never went.
+        """
+        self.assertEqual(
+            [
+                "Kept for 10.0.0.1:6101, and tried every minute and whenever that peer speaks, "
+                "until",
+                "this chat ends or you type w again. It is: hi\u241b",
+            ],
+            bares(waits_lines(QUOKKA, "hi\x1b")),
+        )
+        self.assertEqual(
+            ["Message sent to 10.0.0.1:6101", "      It waited. It was: hi\u241b"],
+            bares(late_lines(Sent(QUOKKA, Kind.MESSAGE, 1), "hi\x1b")),
+        )
+        self.assertEqual(
+            ["No longer kept for 10.0.0.1:6101. Type a to send it again. It is: hi\u241b"],
+            bares(given_back_lines(QUOKKA, "hi\x1b")),
+        )
+        self.assertEqual([], still_late_lines([]))
+        self.assertEqual(
+            [
+                "Not sent: 1 text for peers that did not come back.",
+                "      To 10.0.0.1:6101: hi\u241b",
+            ],
+            bares(still_late_lines([(QUOKKA, "hi\x1b")])),
+        )
+        self.assertEqual(
+            "Not sent: 2 texts for peers that did not come back.",
+            bare(still_late_lines([(QUOKKA, "one"), (PANDA, "two")])[0]),
+        )
+
+    def test_recalled_text_is_given_back(self) -> None:
+        """
+        What was taken back is shown, with its lines.
+        """
+        line = recalled_line(LABEL, "one\ntwo\x1b")
+
+        self.assertEqual(f"Taken back from {LABEL}, unseen. It was: one\ntwo\u241b", bare(line))
+        self.assertEqual(("text", "one\ntwo\u241b"), line[-1])
+
     def test_unsent_text_is_given_back(self) -> None:
         """
         Nothing that was typed is lost, and what was typed is safe to show.
@@ -465,11 +678,19 @@ class NoticesTests(SynchronousTestCase):
         self.assertEqual(
             [
                 "Not sent to 10.0.0.1:6101. Refused\u241b.",
+                "Type w to have it sent when that peer is back.",
                 "Type a to send it again. It was: one\ntwo\u241b",
             ],
             bares(lines),
         )
-        self.assertEqual(("text", "one\ntwo\u241b"), lines[1][-1])
+        self.assertEqual(("text", "one\ntwo\u241b"), lines[2][-1])
+        # Others than plain ones wait by themselves.
+        for lines in [
+            not_sent_lines(WHALE, "Refused.", "hi", "Blue Whales"),
+            not_sent_lines(RoomId(CLASS.room), "Refused.", "hi", "class", {CLASS.room}),
+        ]:
+            self.assertEqual("Type a to send it again. It was: hi", bare(lines[1]))
+        self.assertEqual("Not sent to #class\u00b7c1c1c1c1. Refused.", bare(lines[0]))
 
     def test_unsent_text_names_its_recipient(self) -> None:
         """
@@ -533,7 +754,7 @@ class ListsLinesTests(SynchronousTestCase):
                 nearby_row(Nearby("x", (Address("10.0.0.4", 2), QUOKKA)), None),
                 nearby_row(Nearby("y", (Address("10.0.0.5", 3),), WHALE), BLUE),
             ],
-            [caller_row(Caller(Reason.NEW_KEY, EVE, "Eve", QUOKKA, 100.0), 105.0)],
+            callers=[caller_row(Caller(Reason.NEW_KEY, EVE, "Eve", QUOKKA, 100.0), 105.0)],
         )
 
         self.assertEqual(
@@ -642,6 +863,248 @@ class ListsLinesTests(SynchronousTestCase):
             ],
             bares(namesakes_lines(rows)),
         )
+
+
+class RoomLinesTests(SynchronousTestCase):
+    """
+    What is shown of rooms.
+    """
+
+    def test_room_tells_what_we_have_to_do_with_it(self) -> None:
+        """
+        In it, with how many; invited, by whom; or left.
+        """
+        room = ("good", "room")
+        for row, mark, news in [
+            (room_row(CLASS, 0, None), room, "nobody met yet"),
+            (room_row(CLASS, 1, None), room, "only you"),
+            (room_row(CLASS, 2, None), room, "2 people"),
+            (
+                room_row(replace(CLASS, stay=Stay.INVITED), 0, "Blue Whales"),
+                ("mark", "invited"),
+                f"by {LABEL}",
+            ),
+            (
+                room_row(replace(CLASS, stay=Stay.LEFT), 2, None),
+                ("bad", "left"),
+                "only its history is here",
+            ),
+        ]:
+            self.assertEqual((mark, news), (row.mark, row.news))
+            self.assertEqual((RoomId(CLASS.room), ""), (row.recipient, row.address))
+            self.assertEqual("#class", bare(row.name))
+        self.assertEqual("#class\u00b7c1c1c1c1", bare(room_row(CLASS, 1, None, {CLASS.room}).name))
+
+    def test_unread_texts_are_counted_behind(self) -> None:
+        """
+        A row tells how many texts are unread, if there are any.
+        """
+        row = room_row(CLASS, 2, None)
+
+        self.assertEqual("2 people, 3 unread", with_unread(row, 3).news)
+        self.assertEqual(row, with_unread(row, 0))
+
+    def test_rooms_are_numbered_without_a_column_of_addresses(self) -> None:
+        """
+        No room has an address; and that there are none is said.
+        """
+        self.assertEqual(
+            [
+                "--- Rooms (make, join, leave and more with m) ---",
+                "1. #class  room      2 people",
+            ],
+            bares(rooms_lines([room_row(CLASS, 2, None)])),
+        )
+        self.assertEqual("No rooms.", bare(rooms_lines([])[1]))
+
+    def test_people_are_told_apart(self) -> None:
+        """
+        Who founded it, who was verified, and who is us.
+        """
+        rows = [
+            member_row(Speaker(WHALE, "Blue Whales", True), is_us=False, is_founder=True),
+            member_row(Speaker(EVE, "Eve"), is_us=False, is_founder=False),
+            member_row(Speaker(DeviceKey(b"\0" * 32), "Zoe", True), is_us=True, is_founder=False),
+        ]
+
+        self.assertEqual(
+            [
+                "--- People in #class ---",
+                f"1. {LABEL}  verified  founded it",
+                "2. Eve\u00b7eeeeeeee          secure",
+                "3. Zoe\u00b700000000          you",
+            ],
+            bares(people_lines("#class", rows)),
+        )
+
+    def test_every_letter_in_a_room_has_its_words(self) -> None:
+        """
+        What can be done is told, each differently.
+        """
+        lines = bares(room_choice_lines("#class", "whpaxjld"))
+
+        self.assertEqual("Choose what to do in #class:", lines[0])
+        self.assertEqual([f"{letter} - " for letter in "whpaxjld"], [x[:4] for x in lines[1:]])
+        self.assertEqual(8, len({line[4:] for line in lines[1:]}))
+
+    def test_unread_texts_are_told(self) -> None:
+        """
+        How many there are, in how many conversations, and in which.
+        """
+        self.assertEqual("1 unread in 1 conversation: type y to read it.", bare(unread_line(1, 1)))
+        self.assertEqual(
+            "3 unread in 2 conversations: type y to read them.", bare(unread_line(3, 2))
+        )
+        self.assertEqual(
+            ["--- Unread ---", "1. #class  room      2 people, 3 unread"],
+            bares(unread_lines([with_unread(room_row(CLASS, 2, None), 3)])),
+        )
+
+
+def quote(
+    text: str = "hi",
+    *,
+    number: int = 1,
+    is_ours: bool = False,
+    is_verified: bool = False,
+    progress: Progress | None = None,
+    later: float = 0.0,
+) -> Quote:
+    """
+    Something that was said between the Blue Whales and us.
+    """
+    author = EVE if is_ours else WHALE
+    time = SIX_PAST_SIX + later
+    line = LineOfHistory(number, b"room", author, None, is_ours, number, time, text)
+    return Quote(line, WHALE, "Blue Whales", "Blue Whales", is_verified, progress)
+
+
+def in_room(said: Quote, name: str | None = "class") -> Quote:
+    """
+    The same, said in a room.
+    """
+    return replace(
+        said, line=replace(said.line, place=CLASS.room), recipient=RoomId(CLASS.room), name=name
+    )
+
+
+def in_plain(said: Quote, name: str | None = "Quokka") -> Quote:
+    """
+    The same, said in plain.
+    """
+    return replace(
+        said, line=replace(said.line, place=QUOKKA, author=None, name=name), recipient=QUOKKA
+    )
+
+
+class HistoryLinesTests(SynchronousTestCase):
+    """
+    `history_lines` and `passage_lines`.
+    """
+
+    def test_line_tells_how_it_came_and_from_whom(self) -> None:
+        """
+        Each tells what was proven, who said it, and where.
+        """
+        for said, told in [
+            (quote(), f"18:06 [secure] {LABEL}: hi"),
+            (quote(is_verified=True), f"18:06 [verified] {LABEL}: hi"),
+            (quote(is_ours=True), f"18:06 [secure] you to {LABEL}: hi"),
+            (in_room(quote()), f"18:06 [#class] {LABEL}: hi"),
+            (in_room(quote(is_verified=True)), f"18:06 [verified #class] {LABEL}: hi"),
+            (in_room(quote(is_ours=True)), "18:06 [#class] you: hi"),
+            (in_room(quote(), None), f"18:06 [#(no name)\u00b7c1c1c1c1] {LABEL}: hi"),
+            (in_plain(quote()), "18:06 [plain] 10.0.0.1:6101 Quokka: hi"),
+            (in_plain(quote(), None), "18:06 [plain] 10.0.0.1:6101 (no name): hi"),
+            (in_plain(quote(is_ours=True)), "18:06 [plain] you to 10.0.0.1:6101: hi"),
+            # Whoever has that address now has proven nothing then.
+            (
+                replace(in_plain(quote(is_verified=True)), recipient=WHALE),
+                "18:06 [plain] 10.0.0.1:6101 Quokka: hi",
+            ),
+            (
+                replace(in_plain(quote(is_ours=True)), recipient=WHALE, name="Blue Whales"),
+                "18:06 [plain] you to 10.0.0.1:6101: hi",
+            ),
+        ]:
+            self.assertEqual(["--- 2026-03-04 ---", told], bares(history_lines([said])))
+        shown = history_lines([in_room(quote())], None, {CLASS.room})
+        self.assertEqual(f"18:06 [#class\u00b7c1c1c1c1] {LABEL}: hi", bare(shown[1]))
+
+    def test_ours_tells_how_far_it_has_come(self) -> None:
+        """
+        Every state has its word.
+        """
+        for progress, state in {
+            Progress.TAKEN: "sent",
+            Progress.WAITING: "kept",
+            Progress.AT_THE_DOOR: "kept",
+            Progress.CARRIED: "carried",
+            Progress.DELIVERED: "delivered",
+            Progress.READ: "read",
+        }.items():
+            said = quote(is_ours=True, progress=progress)
+            self.assertEqual(
+                f"18:06 [secure] you to {LABEL}: hi ({state})", bare(history_lines([said])[1])
+            )
+
+    def test_day_stands_where_it_changes(self) -> None:
+        """
+        On the first line, unless that goes on with a day, and wherever a line is of another one.
+        """
+        quotes = [quote("one"), quote("two", later=86400), quote("three", later=86400)]
+
+        self.assertEqual(
+            ["--- 2026-03-04 ---", "one", "--- 2026-03-05 ---", "two", "three"],
+            [line.rpartition(": ")[2] for line in bares(history_lines(quotes))],
+        )
+        self.assertEqual(
+            ["one", "--- 2026-03-05 ---", "two", "three"],
+            [line.rpartition(": ")[2] for line in bares(history_lines(quotes, quotes[0].line))],
+        )
+
+    def test_hits_are_marked_in_their_passage(self) -> None:
+        """
+        The day and the place stand above; what was looked for is marked, what is around it not.
+        """
+        quotes = [quote("one", number=1), quote("two", number=2)]
+
+        self.assertEqual(
+            [
+                f"--- 2026-03-04, {LABEL} ---",
+                f"  18:06 [secure] {LABEL}: one",
+                f"> 18:06 [secure] {LABEL}: two",
+            ],
+            bares(passage_lines(quotes, {2})),
+        )
+        for said, place in [
+            (in_room(quote()), "#class\u00b7c1c1c1c1"),
+            (in_plain(quote()), "10.0.0.1:6101"),
+        ]:
+            lines = passage_lines([said], {1}, {CLASS.room})
+            self.assertEqual(f"--- 2026-03-04, {place} ---", bare(lines[0]))
+
+    @given(peer_names(), any_texts(), any_texts(), st.booleans())
+    def test_nobody_forges_a_line_of_history(
+        self, name: str, text: str, room: str, is_hit: bool
+    ) -> None:
+        """
+        Whatever was said by whoever, each line begins with ours and holds the true key or address.
+        """
+        said = replace(quote(text), name=name, speaker=name)
+        for one, begin, true in [
+            (said, "18:06 [secure] ", WHALE.short),
+            (in_room(said, room), "18:06 [#", WHALE.short),
+            (in_plain(said, name), "18:06 [plain] 10.0.0.1:6101 ", "10.0.0.1:6101"),
+        ]:
+            title, line = passage_lines([one], {1} if is_hit else set())
+            self.assertTrue(bare(title).startswith("--- 2026-03-04, "))
+            self.assertTrue(bare(line).startswith(("> " if is_hit else "  ") + begin), bare(line))
+            self.assertIn(true, bare(line))
+            for style, fragment in (*title, *line):
+                shown = fragment.replace("\n", "") if style == "text" else fragment
+                self.assertLessEqual(len(shown.splitlines()), 1)
+                shown.encode()
 
 
 class TrustLinesTests(SynchronousTestCase):

@@ -13,10 +13,11 @@ from typing_extensions import override
 from zope.interface.verify import verifyObject
 
 from twistedchat.core.addresses import Address
-from twistedchat.core.classic import Dialect
+from twistedchat.core.classic import Dialect, Kind
 from twistedchat.core.errors import NoAnswer, NotSent, NotTrusted, PeerRefused, StoreError
 from twistedchat.core.events import (
     CallerCame,
+    CaughtUp,
     ConnectReceived,
     Event,
     ExitReceived,
@@ -28,18 +29,26 @@ from twistedchat.core.events import (
     PeerRemoved,
     PlainTextReceived,
     Progress,
+    RoomChange,
+    RoomChanged,
+    RoomTextReceived,
+    Sent,
     SessionOpened,
+    Speaker,
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
     TextsStranded,
     UnknownTextReceived,
 )
+from twistedchat.core.history import LineOfHistory, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite
-from twistedchat.core.menu import HELP, LARGEST_TEXT, MENU
+from twistedchat.core.menu import HELP, LARGEST_TEXT, MENU, PAGE
 from twistedchat.core.nearby import Nearby
-from twistedchat.core.roster import Peer
+from twistedchat.core.reading import BATCH
+from twistedchat.core.roster import Peer, RoomId
 from twistedchat.core.trust import Caller, Contact, Decision, Reason
 from twistedchat.core.wording import event_lines, not_sent_lines
 from twistedchat.faces.console import (
@@ -50,6 +59,8 @@ from twistedchat.faces.console import (
     Stdin,
     kind_of_stdin,
 )
+from twistedchat.faces.looks import LOOK_DELAY
+from twistedchat.faces.retries import RETRY_INTERVAL
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import INode
 from twistedchat.testing import FakeNode, RecordingOperator, RecordingScreen
@@ -58,6 +69,7 @@ ANN = Address("192.0.2.1", 7001)
 BOB = Address("192.0.2.2", 7002)
 WHALE = DeviceKey(b"\x1a" * 32)
 EVE = DeviceKey(b"\xee" * 32)
+CLASS = RoomRecord(b"\xc1" * 32, Stay.JOINED, "class", WHALE, WHALE)
 BLUE = Contact(WHALE, "Blue Whales")
 LABEL = "Blue Whales\u00b71a1a1a1a"
 CHOICE = "Enter your choice: "
@@ -69,6 +81,7 @@ class ConsoleTestCase(SynchronousTestCase):
     """
 
     ends_with_input = True
+    is_interactive = True
 
     @override
     def setUp(self) -> None:
@@ -77,7 +90,7 @@ class ConsoleTestCase(SynchronousTestCase):
         """
         self.clock = Clock()
         self.node = FakeNode()
-        self.screen = RecordingScreen()
+        self.screen = RecordingScreen(is_interactive=self.is_interactive)
         self.operators: list[IOperator] = []
         self.stops = 0
         self.seen = 0
@@ -652,12 +665,15 @@ class EventsTests(ConsoleTestCase):
             TextsDelivered(BLUE, 1),
             ForkSeen(BLUE, 1),
             StoreFailed("The disk is full."),
+            RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0),
+            RoomChanged(CLASS, RoomChange.CAME, Speaker(EVE, "Eve")),
+            CaughtUp(CLASS, 213),
         ]
 
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(12, len(shown))
+        self.assertEqual(15, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
 
     def test_reply_goes_to_the_key_that_spoke_last(self) -> None:
@@ -763,6 +779,494 @@ class EventsTests(ConsoleTestCase):
 
         self.assertEqual(0, self.node.observers)
         self.assertEqual([], self.screen.words)
+
+
+class RoomsTests(ConsoleTestCase):
+    """
+    A person at the menu, and rooms.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Have a room of our own, and a contact.
+        """
+        super().setUp()
+        self.node.contacts.accept(WHALE, "Blue Whales", 0.0)
+        self.node.records.append(RoomRecord(CLASS.room, Stay.JOINED, "class", self.node.key, WHALE))
+        self.node.people[RoomId(CLASS.room)] = [Speaker(WHALE, "Blue Whales")]
+
+    def test_text_goes_into_a_room_and_tells_how_far(self) -> None:
+        """
+        What is carried, delivered or kept is told with the room.
+        """
+        for progress, told in [
+            (
+                Progress.CARRIED,
+                "Message is with somebody in #class; it reaches all of them also without you.",
+            ),
+            (Progress.DELIVERED, "Message delivered to everybody in #class"),
+        ]:
+            self.type("#class hello")
+            sending = self.node.sendings[-1]
+            self.assertEqual((RoomId(CLASS.room), "hello"), (sending.recipient, sending.text))
+            sending.take(progress=progress, name="class")
+            self.assertEqual([told], self.news())
+
+    def test_text_that_failed_is_for_the_room_again(self) -> None:
+        """
+        What a room did not get is told, and goes there again.
+        """
+        self.type("#class hello")
+        self.node.sendings[0].refuse(NotSent("You are not in class."))
+        self.assertEqual(
+            [
+                "Not sent to #class. You are not in class.",
+                "Type a to send it again. It was: hello",
+            ],
+            self.news(),
+        )
+        self.type("a")
+        self.assertEqual(RoomId(CLASS.room), self.node.sendings[1].recipient)
+
+    def test_reply_goes_into_the_room(self) -> None:
+        """
+        R answers in the room where somebody spoke last, whether we know them or not.
+        """
+        self.happen(
+            TextReceived(BLUE, "first", 0.0),
+            RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "last", 0.0),
+        )
+        self.type("r", "hello yourself")
+        self.assertEqual(RoomId(CLASS.room), self.node.sendings[0].recipient)
+
+    def test_namesake_is_told_by_more_than_its_name(self) -> None:
+        """
+        Two rooms of one name are told apart in everything that is shown.
+        """
+        self.node.records.append(RoomRecord(b"\0" * 32, Stay.JOINED, "Class", WHALE, WHALE))
+        self.assertIn(
+            "[#class\u00b7c1c1c1c1]",
+            self.happen(RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0))[0],
+        )
+        self.type("#class\u00b7c1c1c1c1 hello", "#class\u00b7c1c1c1c1 hello")
+        self.node.sendings[0].take(progress=Progress.DELIVERED, name="class")
+        self.node.sendings[1].refuse(NotSent("No."))
+        self.assertEqual(
+            [
+                "Message delivered to everybody in #class\u00b7c1c1c1c1",
+                "Not sent to #class\u00b7c1c1c1c1. No.",
+            ],
+            self.news()[:2],
+        )
+
+    def test_room_is_made(self) -> None:
+        """
+        While the node makes a room no line is handed over; then it is there to be used.
+        """
+        self.type("m", "new lab")
+        ((name, made),) = self.node.new_rooms
+        self.assertEqual("lab", name)
+        self.assertTrue(self.screen.is_paused)
+
+        made.callback(RoomRecord(b"\0" * 32, Stay.JOINED, "lab", self.node.key, self.node.key))
+
+        self.assertEqual("Choose what to do in #lab:", self.news()[0])
+        self.assertEqual("Enter your choice (w/h/p/a/x/l): ", self.screen.prompts[-1])
+        self.assertFalse(self.screen.is_paused)
+
+    def test_changes_are_carried_out(self) -> None:
+        """
+        The node is asked to add, remove, join and leave, and what it refuses is told.
+        """
+        invited = RoomRecord(b"\0" * 32, Stay.INVITED, "lab", WHALE, WHALE)
+        self.node.records.append(invited)
+        room, lab = RoomId(CLASS.room), RoomId(invited.room)
+        for lines, change in [
+            (("m", "1", "a", "Blue Whales"), ("add", room, WHALE)),
+            (("m", "1", "x", "1", "y"), ("remove", room, WHALE)),
+            (("m", "1", "l", "y"), ("leave", room, None)),
+            (("m", "2", "j"), ("join", lab, None)),
+            (("m", "2", "d"), ("leave", lab, None)),
+        ]:
+            for error in [None, StoreError("The disk is full.")]:
+                self.type(*lines)
+                *changed, kept = self.node.changes[-1]
+                self.assertEqual(change, tuple(changed))
+                self.assertTrue(self.screen.is_paused)
+                kept.callback(None) if error is None else kept.errback(error)
+                self.assertEqual(error is not None, "The disk is full." in self.news())
+                self.assertFalse(self.screen.is_paused)
+                self.assertEqual(CHOICE, self.screen.prompts[-1])
+
+    def test_invitation_offers_its_name(self) -> None:
+        """
+        A room that is new can be completed a moment later.
+        """
+        self.happen(RoomChanged(CLASS, RoomChange.INVITED, Speaker(WHALE, "Blue Whales")))
+        self.clock.advance(WORDS_DELAY)
+
+        self.assertIn("#class", self.screen.words)
+
+    def test_readers_are_told_once_for_what_we_wrote(self) -> None:
+        """
+        However often somebody reads, it is a single line until we write to them again.
+        """
+        self.assertEqual([], self.happen(TextsRead(BLUE)))
+        for _ in range(2):
+            for _ in range(3):
+                self.type("1", "1a1a1a1a", "hello")
+                self.node.sendings[-1].take(progress=Progress.DELIVERED, name="Blue Whales")
+            self.assertEqual([f"Read by {LABEL}."], self.happen(TextsRead(BLUE), TextsRead(BLUE)))
+
+    def test_text_is_taken_back_to_be_edited(self) -> None:
+        """
+        While the node takes a text back no line is handed over; then it stands in the answer.
+        """
+        self.type("1", "1a1a1a1a", "hello")
+        self.type("u", "")
+        ((recipient, recalled),) = self.node.recalls
+        self.assertEqual(WHALE, recipient)
+        self.assertTrue(self.screen.is_paused)
+
+        recalled.callback("hello")
+
+        self.assertEqual([f"Taken back from {LABEL}, unseen. It was: hello"], self.news())
+        self.assertEqual(f"Enter your message to {LABEL}: ", self.screen.prompts[-1])
+        self.assertEqual("hello", self.screen.drafts[-1])
+        self.assertFalse(self.screen.is_paused)
+        self.type("hello there")
+        self.assertEqual(("", CHOICE), (self.screen.drafts[-1], self.screen.prompts[-1]))
+
+    def test_default_of_recalling_is_who_was_reached(self) -> None:
+        """
+        An address that turns out to be a contact's stands for the contact.
+        """
+        self.type("1", "192.0.2.1:7001", "hello")
+        sending = self.node.sendings[0]
+        sending.result.callback(Sent(WHALE, Kind.MESSAGE, 1, Progress.WAITING, "Blue Whales"))
+
+        self.type("recall")
+
+        self.assertEqual(WHALE, self.node.recalls[0][0])
+
+
+def said(number: int, *, is_ours: bool = False) -> LineOfHistory:
+    """
+    A line of history of the Blue Whales.
+    """
+    return LineOfHistory(number, WHALE.raw, WHALE, None, is_ours, number, 0.0, f"text {number}")
+
+
+def numbers_of(lines: list[str]) -> list[int]:
+    """
+    The numbers of the lines of history that were shown.
+    """
+    return [int(line.rpartition(" ")[2]) for line in lines if ": text " in line]
+
+
+class HistoryTests(ConsoleTestCase):
+    """
+    A person who reads what was said.
+    """
+
+    def test_page_is_read_and_then_the_next(self) -> None:
+        """
+        While the node reads no line is handed over; Return reads on from where the page began.
+        """
+        self.type("history 2d")
+        (reading,) = self.node.readings
+        self.assertEqual(
+            (None, -2 * 86400.0, None, PAGE + 1),
+            (reading.place, reading.since, reading.before, reading.most),
+        )
+        self.assertTrue(self.screen.is_paused)
+        self.assertEqual("Reading ... ", self.screen.prompts[-1])
+
+        reading.result.callback([said(number) for number in range(PAGE + 1, 0, -1)])
+
+        self.assertEqual(list(range(2, PAGE + 2)), numbers_of(self.news()))
+        self.assertFalse(self.screen.is_paused)
+        self.type("")
+        self.assertEqual(2, self.node.readings[1].before and self.node.readings[1].before.number)
+        self.node.readings[1].result.callback([said(1)])
+        self.assertEqual([1], numbers_of(self.news()))
+        self.assertEqual(CHOICE, self.screen.prompts[-1])
+
+    def test_failed_reading_is_told(self) -> None:
+        """
+        What cannot be read is told, and nothing waits any longer.
+        """
+        self.type("history")
+        self.node.readings[0].result.errback(StoreError("The disk is broken."))
+
+        self.assertEqual(["The disk is broken."], self.news())
+        self.assertFalse(self.screen.is_paused)
+
+    def test_found_text_is_shown_with_what_stands_around(self) -> None:
+        """
+        The node searches, and reads around each text that it found.
+        """
+        self.type("search text")
+        (search,) = self.node.searches
+        self.assertEqual(("text", None, None), (search.words, search.place, search.before))
+        search.result.callback([said(5), said(2)])
+        for line in [said(5), said(2)]:
+            around, most, lines = self.node.surroundings.pop()
+            self.assertEqual((line, 1), (around, most))
+            lines.callback([said(line.number - 1), line, said(line.number + 1)])
+
+        self.assertEqual([4, 5, 6, 1, 2, 3], numbers_of(self.news()))
+        self.assertFalse(self.screen.is_paused)
+
+    def test_what_was_shown_is_seen_when_something_is_typed(self) -> None:
+        """
+        A sign of life makes what was shown read, and whoever leaves has seen it as well.
+        """
+        for leave in [lambda: self.console.line_typed(""), self.console.had_enough]:
+            self.node.counts = {WHALE.raw: 1, CLASS.room: 1, ANN: 1}
+            self.node.looks.clear()
+            self.happen(
+                TextReceived(BLUE, "hello", 0.0),
+                RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0),
+                PlainTextReceived(ANN, "Ann", Dialect.PLAIN, "hello", 0.0),
+            )
+            self.assertEqual([], self.node.looks)
+
+            leave()
+
+            self.assertEqual([[WHALE.raw, CLASS.room, ANN]], self.node.looks)
+
+    def test_history_that_was_shown_is_seen(self) -> None:
+        """
+        What came while nobody was there is read when it has been shown, and not before.
+        """
+        self.node.counts = {WHALE.raw: 2}
+        self.happen(CaughtUp(BLUE, 2))
+        self.type("history")
+        self.assertEqual([], self.node.looks)
+
+        self.node.readings[0].result.callback([said(3), said(2, is_ours=True), said(1)])
+        self.assertEqual([], self.node.looks)
+        self.type("")
+
+        self.assertEqual([[WHALE.raw]], self.node.looks)
+
+
+class ProgramTests(ConsoleTestCase):
+    """
+    A program that types lines.
+    """
+
+    is_interactive = False
+
+    def test_everything_is_read_as_it_is_taken(self) -> None:
+        """
+        Each batch is read when the one before has been taken, and it is asked but once.
+        """
+        self.screen.takes_at_once = False
+        lines = [said(number) for number in range(1, 2 * BATCH + 2)]
+        self.type("history")
+        asked = len(self.screen.prompts)
+        for end, most in [
+            (len(lines), BATCH),
+            (BATCH + 1, BATCH),
+            (1, BATCH),
+            (BATCH + 1, 2 * BATCH),
+        ]:
+            self.assertTrue(self.screen.is_paused)
+            taking = self.screen.takings.pop()
+            count = len(self.node.readings)
+            taking.callback(None)
+            self.assertEqual(count + 1, len(self.node.readings))
+            reading = self.node.readings[-1]
+            self.assertEqual(most, reading.most)
+            reading.result.callback(lines[:end][-most:][::-1])
+
+        self.assertEqual(list(range(1, len(lines) + 1)), numbers_of(self.news()))
+        self.assertFalse(self.screen.is_paused)
+        self.assertEqual([CHOICE], self.screen.prompts[asked:])
+        self.stop()
+
+    def test_input_that_ends_gets_all_the_history(self) -> None:
+        """
+        A program whose last line asks for history gets it before the end.
+        """
+        self.type("history")
+        self.console.input_ended()
+        self.assertEqual([], self.node.leavings)
+
+        self.node.readings[0].result.callback([said(1)])
+
+        self.assertEqual([1], numbers_of(self.news()))
+        self.assertEqual(1, len(self.node.leavings))
+
+    def test_nothing_is_read_after_the_quit(self) -> None:
+        """
+        A reader that is lost while history comes gets no more of it.
+        """
+        self.screen.takes_at_once = False
+        self.type("history")
+        self.console.output_lost()
+
+        self.screen.takings[0].callback(None)
+
+        self.assertEqual([], self.node.readings)
+        self.assertEqual(1, len(self.node.leavings))
+
+    def test_what_is_shown_is_seen(self) -> None:
+        """
+        What a program gets is read a moment later, unless it did not get all.
+        """
+        self.node.counts = {WHALE.raw: 1, CLASS.room: 3}
+        self.happen(
+            TextReceived(BLUE, "hello", 0.0),
+            RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0),
+        )
+        self.assertEqual([], self.node.looks)
+
+        self.clock.advance(LOOK_DELAY)
+
+        self.assertEqual([[WHALE.raw]], self.node.looks)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_what_was_shown_before_the_end_is_seen(self) -> None:
+        """
+        The last texts of a chat are read as well, and no timer is left.
+        """
+        for end in [self.console.input_ended, self.stop]:
+            self.node.counts = {WHALE.raw: 1}
+            self.happen(TextReceived(BLUE, "hello", 0.0))
+            end()
+            self.assertEqual([[WHALE.raw]], self.node.looks)
+            self.assertEqual([], self.clock.getDelayedCalls())
+            self.node.looks.clear()
+            self.setUp()
+
+
+class LaterTests(ConsoleTestCase):
+    """
+    Texts for plain peers that are away.
+    """
+
+    def keep(self, *texts: str) -> None:
+        """
+        Have texts refused, and kept for the return of who refused them.
+        """
+        for text in texts:
+            self.type("1", "192.0.2.1:7001", text)
+            self.node.sendings.pop().refuse(PeerRefused("Refused."))
+        self.type("w")
+
+    def test_kept_texts_go_when_their_peer_is_heard(self) -> None:
+        """
+        A text, a connection or a sign of it, and all go in order, each with a word.
+        """
+        events: list[Event] = [
+            PlainTextReceived(ANN, "Ann", Dialect.PLAIN, "hello", 0.0),
+            ConnectReceived(ANN, "Ann", "connect", 0.0),
+            PeerAdded(Peer(ANN)),
+        ]
+        for event in events:
+            self.keep("one", "two")
+            self.happen(event, event)
+            for text in ["one", "two"]:
+                (sending,) = self.node.sendings
+                self.assertEqual((ANN, text), (sending.recipient, sending.text))
+                self.node.sendings.clear()
+                sending.take()
+                self.assertEqual(
+                    ["Message sent to 192.0.2.1:7001", f"      It waited. It was: {text}"],
+                    self.news(),
+                )
+            self.assertEqual([], self.node.sendings)
+            self.assertEqual(["There is nothing to send later."], self.type("w"))
+
+    def test_others_that_are_heard_change_nothing(self) -> None:
+        """
+        Nobody else gets what is kept.
+        """
+        self.keep("one")
+        self.happen(PlainTextReceived(BOB, "Bob", Dialect.PLAIN, "hello", 0.0))
+
+        self.assertEqual([], self.node.sendings)
+
+    def test_kept_texts_are_tried_every_minute(self) -> None:
+        """
+        Failed tries are quiet, and keep what is left; when nothing is kept nothing is tried.
+        """
+        self.keep("one two")
+        self.news()
+        for number, rest in enumerate(["", "two"]):
+            self.clock.advance(RETRY_INTERVAL - 0.01)
+            self.assertEqual([], self.node.sendings)
+            self.clock.advance(0.01)
+            (sending,) = self.node.sendings
+            self.assertEqual("one two", sending.text)
+            error = NoAnswer("No answer.")
+            error.unsent = rest
+            self.node.sendings.clear()
+            sending.refuse(error)
+            self.assertEqual([], self.news(), number)
+        self.clock.advance(RETRY_INTERVAL)
+        (sending,) = self.node.sendings
+        self.assertEqual("two", sending.text)
+        # Slower than a minute: it is not sent twice.
+        self.clock.advance(RETRY_INTERVAL)
+        self.assertEqual(1, len(self.node.sendings))
+        sending.take()
+        self.clock.advance(RETRY_INTERVAL)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_text_that_is_taken_back_is_tried_no_more(self) -> None:
+        """
+        W again ends it; a second text goes on with the same minute.
+        """
+        self.keep("one")
+        self.keep("two")
+        self.assertEqual(1, len(self.clock.getDelayedCalls()))
+        self.type("w")
+
+        self.clock.advance(RETRY_INTERVAL)
+
+        self.assertEqual([], self.node.sendings)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_mistake_of_ours_is_logged_and_loses_nothing(self) -> None:
+        """
+        An error that is none of a person's is logged as what it is, and the text stays.
+        """
+        self.keep("one")
+        self.clock.advance(RETRY_INTERVAL)
+        self.node.sendings[0].result.errback(ValueError("broken"))
+
+        self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
+        self.assertIn("one", self.type("w")[0])
+
+    def test_whoever_leaves_is_told_what_is_left(self) -> None:
+        """
+        What never went is shown at the end, and nothing more is tried.
+        """
+        self.keep("one")
+        self.assertEqual(
+            [
+                "Exiting...",
+                "Not sent: 1 text for peers that did not come back.",
+                "      To 192.0.2.1:7001: one",
+            ],
+            self.type("0"),
+        )
+        self.happen(PlainTextReceived(ANN, "Ann", Dialect.PLAIN, "hello", 0.0))
+        self.assertEqual([], self.node.sendings)
+        self.stop()
+
+    def test_stopped_leaves_no_timer(self) -> None:
+        """
+        A chat that is stopped from outside tries nothing any more.
+        """
+        self.keep("one")
+
+        self.stop()
 
 
 class QuittingTests(ConsoleTestCase):
@@ -906,12 +1410,27 @@ class QuittingTests(ConsoleTestCase):
 
         self.quit_and_stop()
 
+    def test_input_that_ends_finishes_what_was_typed(self) -> None:
+        """
+        What the last line asked for is waited for, and what comes of it is done.
+        """
+        self.type("3", "m", "peer.example:7001")
+        self.console.input_ended()
+        self.assertEqual([], self.node.leavings)
+
+        self.node.look_ups[0][1].callback(True)
+
+        self.assertEqual([], self.node.leavings)
+        self.node.sendings[0].take()
+        self.assertEqual(["Connected to peer.example:7001"], self.news())
+        self.quit_and_stop()
+
     def test_name_found_after_the_quit_does_nothing(self) -> None:
         """
         A look-up that ends while leaving neither connects to anybody nor asks anything.
         """
         self.type("3", "m", "peer.example:7001")
-        self.console.input_ended()
+        self.console.had_enough()
         asked = len(self.screen.prompts)
 
         self.node.look_ups[0][1].callback(True)
@@ -978,6 +1497,10 @@ class ServiceTests(ConsoleTestCase):
             texts(UnknownTextReceived("192.0.2.9", "?", 0.0)),
             self.happen(UnknownTextReceived("192.0.2.9", "?", 0.0)),
         )
+        # Nobody is there to see it.
+        self.node.counts = {WHALE.raw: 1}
+        self.happen(TextReceived(BLUE, "hello", 0.0))
+        self.assertEqual([], self.node.looks)
         self.stop()
         self.assertEqual(0, self.stops)
 

@@ -305,6 +305,7 @@ class ShowingTests(LineScreenTestCase):
         """
         Nothing is left out while somebody reads, however much comes in one moment.
         """
+        self.patch(lines, "MOST_AT_ONCE", 1)
         self.patch(lines, "MOST_UNREAD", 10)
 
         for word in ("12345", "789", "abcdef", "x"):
@@ -329,6 +330,82 @@ class ShowingTests(LineScreenTestCase):
         self.screen.ask("again")
         self.go_on_reading()
         self.assertEqual("again\n", self.written())
+
+
+class TakenTests(LineScreenTestCase):
+    """
+    `LineScreen.taken`.
+    """
+
+    def test_reader_that_keeps_up_has_taken_all(self) -> None:
+        """
+        What was written at once has been taken.
+        """
+        self.screen.ask("one")
+
+        self.successResultOf(self.screen.taken())
+
+    def test_what_waits_for_its_moment_is_written_now(self) -> None:
+        """
+        Whoever has very much to show is not held up for the sake of fewer writes.
+        """
+        for _ in range(MOST_AT_ONCE + 1):
+            self.screen.ask("one")
+
+        self.successResultOf(self.screen.taken())
+
+        self.assertEqual((MOST_AT_ONCE + 1) * b"one\n", self.transport.value())
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_reader_that_stopped_has_taken_when_it_goes_on(self) -> None:
+        """
+        With something left to write, or nothing, nobody is told to go on before the reader does.
+        """
+        for words in [[], ["one"]]:
+            self.stop_reading()
+            for word in words:
+                self.screen.ask(word)
+            first, second = self.screen.taken(), self.screen.taken()
+            self.clock.advance(60)
+            self.assertNoResult(first)
+            self.assertNoResult(second)
+
+            self.go_on_reading()
+
+            self.successResultOf(first)
+            self.successResultOf(second)
+
+    def test_write_that_fills_the_pipe_is_not_taken(self) -> None:
+        """
+        A transport that says stop in the middle of a write is believed.
+        """
+        self.patch(self.transport, "write", lambda data: self.stop_reading())
+        self.screen.ask("one")
+        taken = self.screen.taken()
+
+        self.assertNoResult(taken)
+        self.go_on_reading()
+        self.successResultOf(taken)
+
+    def test_lost_output_takes_no_more(self) -> None:
+        """
+        Whoever waits when the reader is lost is not left waiting, nor whoever comes later.
+        """
+        for lose in [LineScreen.writeConnectionLost, LineScreen.connectionLost]:
+            self.setUp()
+            self.stop_reading()
+            taken = self.screen.taken()
+            lose(self.screen)
+            self.successResultOf(taken)
+            self.successResultOf(self.screen.taken())
+
+    def test_person_at_a_poor_terminal_is_one(self) -> None:
+        """
+        Whether a person sits there is known by whoever made the screen.
+        """
+        self.assertFalse(self.screen.is_interactive)
+        screen = LineScreen(self.operator, self.clock, is_interactive=True)
+        self.assertTrue(screen.is_interactive)
 
 
 class EndTests(LineScreenTestCase):
@@ -359,6 +436,7 @@ class EndTests(LineScreenTestCase):
         """
         The last lines are written before the end, and not after it.
         """
+        self.patch(lines, "MOST_AT_ONCE", 1)
         for word in ("one", "two", "three"):
             self.screen.ask(word)
 

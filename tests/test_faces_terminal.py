@@ -320,6 +320,35 @@ class TerminalScreenTests(SynchronousTestCase):
 
         self.assertLess(drawn.index("first? "), drawn.index("second? "))
 
+    def test_draft_is_edited(self) -> None:
+        """
+        A question can come with the beginning of its answer, and the next one is empty again.
+        """
+        self.operator.answer = lambda line: self.screen.ask("text? ", "dra" if line == "x" else "")
+
+        drawn = self.run_with("x\rft\rnext\r\x04")
+
+        self.assertEqual(["x", "draft", "next"], self.operator.typed)
+        self.assertIn("text? ", drawn)
+
+    def test_draft_that_comes_in_the_middle_of_a_line_changes_nothing(self) -> None:
+        """
+        What is half typed is left alone, and begins no other line.
+        """
+        self.operator.answer = lambda line: self.screen.ask("next? ")
+        self.screen._loop.call_later(0, self.screen.ask, "late? ", "x")
+        self.screen.ask("first? ", "dra")
+        self.run_with("ft\r\r\x04")
+
+        self.assertEqual(["draft", ""], self.operator.typed)
+
+    def test_person_takes_what_there_is(self) -> None:
+        """
+        Somebody sits there, and nobody has to wait for them.
+        """
+        self.assertTrue(self.screen.is_interactive)
+        self.successResultOf(self.screen.taken())
+
     def test_paused_reads_no_further_line_until_resumed(self) -> None:
         """
         While it is paused the next line waits, and it comes when the screen is resumed.
@@ -499,12 +528,21 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual([("Straße", -7)], self.completions("STRASSE"))
         self.assertEqual([("192.0.2.1:7001", -3)], self.completions("192"))
 
+    def test_names_are_completed_behind_other_words(self) -> None:
+        """
+        Behind a command, or in the middle of a text, the most that a word begins with counts.
+        """
+        self.assertEqual([("Ann", -1), ("Anna Lee", -1)], self.completions("history a"))
+        self.assertEqual([("Anna Lee", -6)], self.completions("hello  anna l"))
+        self.assertEqual(4, len(self.completions("history ")))
+
     def test_nothing_typed_offers_everything(self) -> None:
         """
         An empty line can become any word; what no word begins with, none.
         """
         self.assertEqual(4, len(self.completions("")))
         self.assertEqual([], self.completions("x"))
+        self.assertEqual([], self.completions("an x"))
 
 
 class WrappedTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -48,15 +49,17 @@ from twistedchat.core.frames import (
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.sync import Chain, Forked, Outbox, run_from, take_run
-from twistedchat.core.trust import Contact, ContactList
+from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.sessions import Sessions
+from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import MOST_READ, Posting
 from twistedchat.rooms import Rooms
 
 __all__ = [
     "HAND_ON_AFTER",
+    "LONGEST_PAUSE",
     "MOST_SHOWN",
     "TELL_AFTER",
     "Exchange",
@@ -70,6 +73,11 @@ HAND_ON_AFTER = 1.0
 
 # Texts that come at once, after an absence, and are still shown line by line: a screenful.
 MOST_SHOWN = 20
+
+# Seconds in which nothing of it comes, after which an absence is taken to be over: a network that
+# loses a packet sends it again within one or two. Whoever claims to hold what there is not can keep
+# texts from being shown one by one, but for no longer than this.
+LONGEST_PAUSE = 3.0
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
@@ -85,8 +93,13 @@ class _Partner:
         outbox: What it holds, and what is on its way there.
         rooms: The rooms of which it has told us.
         told: How far we have told it that we hold each chain.
-        catching_up: Of rooms in which much is to come: how far, by author, and how many texts came.
+        invited: The rooms to which we have invited it.
         dropped: Chains of which something came that we could not take yet.
+        missed: Those of which something was dropped at any time, so that the next seems to be left
+            out.
+        removed: The rooms of which we have told it that it was removed.
+        promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
+            holds what was said there.
         is_behind: Whether it is to be told more as soon as it reads again.
     """
 
@@ -94,10 +107,35 @@ class _Partner:
     outbox: Outbox = field(default_factory=Outbox)
     rooms: set[bytes] = field(default_factory=set)
     told: dict[Chain, int] = field(default_factory=dict)
-    catching_up: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
-    caught: dict[bytes, int] = field(default_factory=dict)
-    dropped: set[Chain] = field(default_factory=set)
+    invited: set[bytes] = field(default_factory=set)
+    dropped: dict[Chain, None] = field(default_factory=dict)
+    missed: set[Chain] = field(default_factory=set)
+    removed: set[bytes] = field(default_factory=set)
+    promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
     is_behind: bool = False
+
+    def forget(self, room: bytes) -> None:
+        """
+        It does not share a room with us any more.
+        """
+        self.outbox.forget(room)
+        self.rooms.discard(room)
+        self.invited.discard(room)
+        self.told = {chain: seq for chain, seq in self.told.items() if chain[0] != room}
+
+
+@dataclass(slots=True, eq=False)
+class _CatchUp:
+    """
+    Much is to come in a room: it is told as a number when it has.
+
+    Attributes:
+        ends: How far, by author.
+        texts: How many texts have come.
+    """
+
+    ends: dict[DeviceKey, int] = field(default_factory=dict)
+    texts: int = 0
 
 
 class Exchange:
@@ -144,7 +182,9 @@ class Exchange:
         self._publish = publish
         self._moved = moved
         self._tells_reading = tells_reading
-        self.posting = Posting(clock, identity, journal, self._who_is_there, self._wrote)
+        self.posting = Posting(
+            clock, identity, journal, self._who_is_there, self._wrote, self._rewrote
+        )
         self._partners: dict[PeerProtocol, _Partner] = {}
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
         # How far others have read what we said, by room.
@@ -154,12 +194,16 @@ class Exchange:
         self._to_hand_on: set[bytes] = set()
         self._telling: IDelayedCall | None = None
         self._handing_on: IDelayedCall | None = None
+        self._catch_ups: dict[bytes, _CatchUp] = {}
+        self._pauses: TimeoutQueue[bytes] = TimeoutQueue(clock, LONGEST_PAUSE, self._caught_up)
 
     def close(self) -> None:
         """
         Wait for nothing any more.
         """
         self.posting.close()
+        for room in self._pauses.stop():
+            self._caught_up(room)
         for timer in (self._telling, self._handing_on):
             if timer is not None:
                 timer.cancel()
@@ -206,6 +250,10 @@ class Exchange:
         if changed:
             self.rooms_changed()
 
+    def _rewrote(self, room: bytes) -> None:
+        for link, _ in self._sharing(room):
+            self.pump(link)
+
     def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
         return [
             (link, partner)
@@ -218,7 +266,9 @@ class Exchange:
         partner = self._partners[link]
         chain = (entries[0].room, entries[0].author)
         after = partner.outbox.next_after(chain, entries[-1].seq)
-        if after != entries[0].seq - 1 or link.is_choked or (link, chain) in self._reading:
+        is_next = after == entries[0].seq - 1 and (link, chain) not in self._reading
+        is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
+        if not (is_next and is_offered) or link.is_choked:
             self.pump(link)
             return
         while entries:
@@ -299,14 +349,27 @@ class Exchange:
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             told = {room for room, _ in partner.told}
+            for room in (told | partner.rooms).difference(shared):
+                partner.forget(room)
+            for room in partner.rooms:
+                for author, last in self._rooms.authors(room):
+                    if last is not None:
+                        # What was sent beyond the end is not going to be answered.
+                        partner.outbox.rewind((room, author))
             fresh = [room for room in shared if room not in told]
-            again = [chain for chain in partner.dropped if self._rooms.counts(*chain, 1)]
+            again = [chain for chain in partner.dropped if self._lacks(chain)]
             if fresh:
                 self._tell(link, fresh)
             if again:
-                partner.dropped.difference_update(again)
-                self._tell_again(link, partner, again)
+                for chain in again:
+                    del partner.dropped[chain]
+                self._tell_again(link, again)
             self.pump(link)
+
+    def _lacks(self, chain: Chain) -> bool:
+        room, author = chain
+        head, _ = self._journal.heads(room).get(author, (0, NOTHING))
+        return self._rooms.counts(room, author, head + 1)
 
     def session_lost(self, link: PeerProtocol) -> None:
         """
@@ -318,8 +381,6 @@ class Exchange:
         partner = self._partners.pop(link, None)
         if partner is None:
             return
-        for room in partner.catching_up:
-            self._caught_up(partner, room)
         self.posting.went(partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
@@ -347,13 +408,17 @@ class Exchange:
             return
         held: dict[str, dict[str, tuple[int, str]]] = {}
         count = 0
+        shared = self._rooms.shared_with(partner.key)
         for room in rooms:
             is_first = all(told != room for told, _ in partner.told)
-            if is_first and (card := self._rooms.card(room)) and link.session.lets_us_in:
-                link.say(card)
             news = self._news(partner, room)
+            if room not in shared:
+                # Whoever has left is told that we know it, and nothing else.
+                news = {author: one for author, one in news.items() if author == str(partner.key)}
+                is_first = False
             if not (news or is_first):
                 continue
+            self._invite(link, partner, room)
             held[room.hex()] = news
             count += len(news) + 1
             partner.told.setdefault((room, self._our_key), 0)
@@ -363,6 +428,15 @@ class Exchange:
         if held:
             link.say(Have(rooms=held, read=self._read_marks(partner)))
 
+    def _invite(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
+        # To those who have not let us in it cannot be said yet.
+        if link.session is None or not link.session.lets_us_in or room in partner.invited:
+            return
+        card = self._rooms.card(room, partner.key)
+        if card is not None:
+            partner.invited.add(room)
+            link.say(card)
+
     def _news(self, partner: _Partner, room: bytes) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
         for author, (seq, last) in self._journal.stored_heads(room).items():
@@ -371,7 +445,7 @@ class Exchange:
                 news[str(author)] = (seq, last.hex())
         return news
 
-    def _tell_again(self, link: PeerProtocol, partner: _Partner, chains: Sequence[Chain]) -> None:
+    def _tell_again(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
         held: dict[str, dict[str, tuple[int, str]]] = {}
         for room, author in chains[:MOST_TOLD]:
             seq, last = self._journal.stored_heads(room).get(author, (0, NOTHING))
@@ -455,6 +529,8 @@ class Exchange:
             chain = (room, author)
             if (link, chain) in self._reading:
                 continue
+            if author == self._our_key and not self.posting.may_offer(room):
+                continue
             if author not in (self._our_key, partner.key) and room in self._to_hand_on:
                 # It may have it from its author by then.
                 continue
@@ -471,8 +547,8 @@ class Exchange:
 
     async def _read_to_send(self, chain: Chain, after: int, head: int) -> list[Entry]:
         room, author = chain
-        if author == self._our_key and self._journal.offered(room) < head:
-            await self._journal.offer(room, head)
+        if author == self._our_key:
+            await self.posting.offer(room, head)
         return await self._journal.read(room, author, after, MOST_READ)
 
     def _has_read(
@@ -523,25 +599,24 @@ class Exchange:
             if is_let_in and contact is not None:
                 self._publish(LetIn(contact))
             if room not in partner.rooms:
-                partner.rooms.add(room)
                 # What we told before it shared the room went past it.
-                partner.told = {one: seq for one, seq in partner.told.items() if one[0] != room}
+                partner.forget(room)
+                partner.rooms.add(room)
                 self._tell(link, [room])
-            self._compare(link, partner, room, told, again=frame.again)
+            self._compare(partner, room, told, again=frame.again)
+        for room in shared:
+            self._invite(link, partner, room)
+        for name, told in frame.rooms.items():
+            if (room := bytes.fromhex(name)) not in shared:
+                self._tell_removal(link, partner, room, told)
         self._note_reading(partner, frame)
         self.pump(link)
 
     def _compare(
-        self,
-        link: PeerProtocol,
-        partner: _Partner,
-        room: bytes,
-        told: dict[str, tuple[int, str]],
-        *,
-        again: bool,
+        self, partner: _Partner, room: bytes, told: dict[str, tuple[int, str]], *, again: bool
     ) -> None:
         heads = self._journal.stored_heads(room)
-        to_come = 0
+        to_come: dict[DeviceKey, int] = {}
         for author, last in self._rooms.authors(room):
             if str(author) not in told:
                 continue
@@ -558,34 +633,74 @@ class Exchange:
             # that it has what we hold is shown when all of it has come back.
             if author == self._our_key and seq <= head:
                 self._acknowledged(room, partner.key, seq)
-            if seq > head and (last is None or head < last):
-                to_come += seq - head
-                partner.catching_up.setdefault(room, {})[author] = seq
-        if to_come <= MOST_SHOWN and room not in partner.caught:
-            partner.catching_up.pop(room, None)
-        elif to_come:
-            partner.caught.setdefault(room, 0)
-        self._check_invitation(partner, room, told)
-
-    def _check_invitation(
-        self, partner: _Partner, room: bytes, told: dict[str, tuple[int, str]]
-    ) -> None:
-        # Whoever invited us holds nothing more that we lack, and nobody there has added us.
+            end = seq if last is None else min(seq, last)
+            if end > head and author != self._our_key:
+                to_come[author] = end
+        much = sum(end - heads.get(author, (0, NOTHING))[0] for author, end in to_come.items())
+        if much > MOST_SHOWN or (to_come and room in self._catch_ups):
+            catch_up = self._catch_ups.setdefault(room, _CatchUp())
+            for author, end in to_come.items():
+                catch_up.ends[author] = max(end, catch_up.ends.get(author, 0))
+            self._pauses.restart(room)
         record = self._rooms.find(room)
-        if record is None or record.stay is not Stay.JOINED or self._rooms.is_in(room):
+        if record is not None and record.inviter == partner.key and self._rooms.is_awaited(room):
+            promises = partner.promises.setdefault(room, {})
+            promises.update({author: seq for author, (seq, _) in islice(told.items(), MOST_TOLD)})
+            self._check_invitation(partner, record)
+
+    def _check_invitation(self, partner: _Partner, record: RoomRecord) -> None:
+        # Whoever invited us holds nothing more that we lack, and nobody there has added us.
+        room = record.room
+        promises = partner.promises.get(room, {})
+        if not (self._rooms.is_awaited(room) and str(record.founder) in promises):
             return
         heads = self._journal.stored_heads(room)
-        founder, _ = heads.get(record.founder, (0, NOTHING))
-        their_founder, _ = told.get(str(record.founder), (0, ""))
-        if record.inviter == partner.key and founder and founder >= their_founder:
-            lacks = any(
-                heads.get(author, (0, NOTHING))[0] < told.get(str(author), (0, ""))[0]
-                for author, _ in self._rooms.authors(room)
+        authors = [author for author, _ in self._rooms.authors(room)]
+        lacking = [
+            author
+            for author in authors
+            if heads.get(author, (0, NOTHING))[0] < promises.get(str(author), 0)
+        ]
+        if lacking or not authors:
+            return
+        del partner.promises[room]
+        self._rooms.keep(self._rooms.with_stay(room, Stay.LEFT), RoomChange.NOT_LET_IN).addErrback(
+            self._tell_store_failed
+        )
+        self.rooms_changed()
+
+    def _tell_removal(
+        self,
+        link: PeerProtocol,
+        partner: _Partner,
+        room: bytes,
+        told: dict[str, tuple[int, str]],
+    ) -> None:
+        # It was away when it was removed: nobody else would tell it that it waits in vain.
+        record = self._rooms.find(room)
+        removal = self._rooms.removed_by(room, partner.key)
+        if record is None or record.stay is not Stay.JOINED or room in partner.removed:
+            return
+        seq, _ = told.get(str(record.founder), (0, ""))
+        session = link.session
+        if seq < removal and session is not None and session.lets_them_in:
+            partner.removed.add(room)
+            Deferred.fromCoroutine(
+                self._send_until(link, partner, (room, record.founder), seq, removal)
+            ).addErrback(lambda failure: self._store_failed(link, failure)).addErrback(
+                self._log_failure
             )
-            if not lacks:
-                self._rooms.keep(
-                    self._rooms.with_stay(room, Stay.LEFT), RoomChange.NOT_LET_IN
-                ).addErrback(lambda failure: self._tell_store_failed(failure))
+
+    async def _send_until(
+        self, link: PeerProtocol, partner: _Partner, chain: Chain, after: int, end: int
+    ) -> None:
+        while after < end:
+            entries = await self._read_to_send(chain, after, end)
+            if not entries or self._partners.get(link) is not partner or link.is_choked:
+                return
+            run = run_from(entries)
+            link.say(frame_of_run(run))
+            after = run.seq + len(run.said) - 1
 
     def _note_reading(self, partner: _Partner, frame: Have) -> None:
         room = self._rooms.direct(partner.key)
@@ -600,6 +715,8 @@ class Exchange:
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:
         before = self._journal.receipt(room, key)
         waited = self.posting.acknowledged(room, key, seq)
+        if self._rooms.acknowledged(room):
+            self.rooms_changed()
         if self._rooms.find(room) is not None or seq <= before:
             return
         self._moved(key, 0, seq - before)
@@ -624,20 +741,28 @@ class Exchange:
         if partner is None:
             return
         run = run_of_frame(frame)
-        if run.room not in self._rooms.shared_with(partner.key):
-            if self._rooms.find(run.room) is not None:
-                # Sent before it knew that one of us is no longer there.
-                return
+        record = self._rooms.find(run.room)
+        is_shared = run.room in self._rooms.shared_with(partner.key)
+        if record is not None and not (is_shared and record.stay is Stay.JOINED):
+            # Sent before it knew that one of us is no longer there.
+            return
+        if not is_shared:
             raise RemoteProtocolError("not-shared", "It sent entries of a room that is not shared.")
         entries = check_run(run)
         chain = (run.room, run.author)
-        counting = [one for one in entries if self._rooms.counts(run.room, one.author, one.seq)]
-        if len(counting) < len(entries):
+        try:
+            taken = take_run(entries, self._journal.heads(run.room))
+        except RemoteProtocolError:
+            if chain not in partner.missed and self._rooms.counts(*chain, run.seq):
+                raise
+            # It is not left out: it came and was dropped.
+            taken = entries
+        first = taken[0] if isinstance(taken, tuple) and taken else None
+        if first is not None and not self._can_take(first):
             # By somebody of whom we do not know (yet) that they may, or beyond their end.
-            partner.dropped.add(chain)
-            return
-        taken = take_run(entries, self._journal.heads(run.room))
-        if isinstance(taken, Forked):
+            partner.dropped[chain] = None
+            partner.missed.add(chain)
+        elif isinstance(taken, Forked):
             partner.outbox.give_up(chain)
             self._forked(link, taken.entry)
         elif not taken:
@@ -647,16 +772,20 @@ class Exchange:
             self._journal.append(taken).addCallbacks(
                 self._has_stored,
                 lambda failure: self._store_failed(link, failure),
-                callbackArgs=(link, partner, taken),
+                callbackArgs=(partner, taken),
             ).addErrback(self._log_failure)
 
-    def _has_stored(
-        self, _: None, link: PeerProtocol, partner: _Partner, entries: tuple[Entry, ...]
-    ) -> None:
+    def _can_take(self, entry: Entry) -> bool:
+        # Behind entries that count others may come in the same run, by the signature of which those
+        # are proven; but nothing that begins behind the end.
+        head, _ = self._journal.heads(entry.room).get(entry.author, (0, NOTHING))
+        return entry.seq == head + 1 and self._rooms.counts(entry.room, entry.author, entry.seq)
+
+    def _has_stored(self, _: None, partner: _Partner, entries: tuple[Entry, ...]) -> None:
         room, author = entries[0].room, entries[0].author
         partner.outbox.told((room, author), entries[-1].seq)
         changed = self._rooms.stored(room, entries)
-        self._show(partner, room, entries)
+        self._show(room, entries)
         # Another session may have taken the place of that one by now.
         present = self._sessions.find(partner.key)
         if present is not None:
@@ -664,26 +793,36 @@ class Exchange:
         self._soon(room)
         if changed:
             self.rooms_changed()
+        record = self._rooms.find(room)
+        if record is not None:
+            for one in self._partners.values():
+                self._check_invitation(one, record)
 
-    def _show(self, partner: _Partner, room: bytes, entries: tuple[Entry, ...]) -> None:
+    def _show(self, room: bytes, entries: tuple[Entry, ...]) -> None:
         author = entries[0].author
-        texts = [entry.said.body for entry in entries if entry.said.kind == TEXT]
+        texts = [
+            entry.said.body
+            for entry in entries
+            if entry.said.kind == TEXT and self._rooms.counts(room, author, entry.seq)
+        ]
+        catch_up = self._catch_ups.get(room)
         if author != self._our_key:
-            if room in partner.caught:
-                partner.caught[room] += len(texts)
+            if self._rooms.find(room) is None:
+                self._moved(author, len(texts), 0)
+            if catch_up is not None:
+                catch_up.texts += len(texts)
             else:
                 now = self._clock.seconds()
                 for text in texts:
                     self._show_text(room, author, text, now)
-        record = self._rooms.find(room)
-        if record is None and author != self._our_key:
-            self._moved(author, len(texts), 0)
-        to_come = partner.catching_up.get(room, {})
-        if entries[-1].seq >= to_come.get(author, 0):
-            to_come.pop(author, None)
-            if not to_come:
-                self._caught_up(partner, room)
-                partner.catching_up.pop(room, None)
+        if catch_up is None:
+            return
+        heads = self._journal.stored_heads(room)
+        if all(heads.get(key, (0, NOTHING))[0] >= end for key, end in catch_up.ends.items()):
+            self._pauses.cancel(room)
+            self._caught_up(room)
+        else:
+            self._pauses.restart(room)
 
     def _show_text(self, room: bytes, author: DeviceKey, text: str, now: float) -> None:
         record = self._rooms.find(room)
@@ -695,11 +834,10 @@ class Exchange:
         if contact is not None:
             self._publish(TextReceived(contact, text, now))
 
-    def _caught_up(self, partner: _Partner, room: bytes) -> None:
-        texts = partner.caught.pop(room, 0)
-        place: Contact | RoomRecord | None = self._rooms.find(room) or self._contacts.find(
-            partner.key
-        )
+    def _caught_up(self, room: bytes) -> None:
+        texts = self._catch_ups.pop(room).texts
+        mate = self._rooms.mate_of(room)
+        place = self._rooms.find(room) or (self._contacts.find(mate) if mate else None)
         if texts and place is not None:
             self._publish(CaughtUp(place, texts))
 

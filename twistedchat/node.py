@@ -514,7 +514,13 @@ class Node(MultiService):
                 )
             if len(self._rooms.authors(room.raw)) >= MOST_MEMBERS:
                 raise ChatError(f"A room has at most {MOST_MEMBERS} members, gone ones included.")
-            await self._say_in_room(room.raw, adding(key, contact.name))
+            if self._rooms.removed_by(room.raw, key) and record.founder != self.key:
+                raise ChatError(
+                    f"{safe_text(contact.name)} was removed: only who founded "
+                    f"{safe_text(record.name)} can let them in again."
+                )
+            last, _ = self._journal.stored_heads(room.raw).get(key, (0, b""))
+            await self._say_in_room(room.raw, adding(key, contact.name, last))
 
         return Deferred.fromCoroutine(added())
 
@@ -555,9 +561,10 @@ class Node(MultiService):
 
         async def left() -> None:
             record = self._rooms.with_stay(room.raw, Stay.LEFT)
-            if self._rooms.is_in(room.raw):
-                await self._say_in_room(room.raw, leaving())
+            # Also whoever declines was added, and is waited for by the others.
+            await self._say_in_room(room.raw, leaving())
             await self._rooms.keep(record, RoomChange.LEFT)
+            self._rooms_changed()
 
         return Deferred.fromCoroutine(left())
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from twisted.internet.defer import Deferred, FirstError, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,6 +29,7 @@ from twistedchat.core.errors import ChatError, NotSent, StoreError
 from twistedchat.core.frames import size_of
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.pieces import cut_text
+from twistedchat.core.rooms import MEMBERSHIP
 from twistedchat.core.sync import how_many_fit
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.timeouts import TimeoutQueue
@@ -75,6 +76,7 @@ class Posting:
         journal: Where entries are kept.
         there: Tells who shares a room with us in a session right now.
         wrote: Told of entries of ours that are on the disk, to send them.
+        rewrote: Told of a room in which ours were written anew.
     """
 
     _log = Logger()
@@ -86,6 +88,7 @@ class Posting:
         journal: IJournal,
         there: Callable[[bytes], set[DeviceKey]],
         wrote: Callable[[list[Entry]], None],
+        rewrote: Callable[[bytes], None],
     ) -> None:
         self._clock = clock
         self._identity = identity
@@ -93,6 +96,11 @@ class Posting:
         self._journal = journal
         self._there = there
         self._wrote = wrote
+        self._rewrote = rewrote
+        # How far ours are going to be offered to others, and where one is being recalled: what
+        # somebody may see must not be changed, and what is being changed nobody may see.
+        self._offering: dict[bytes, int] = {}
+        self._recalling: set[bytes] = set()
         # What is to be said in each room, while something else is being written there.
         self._unsaid: dict[bytes, deque[Posted]] = {}
         self._writing: set[bytes] = set()
@@ -205,19 +213,24 @@ class Posting:
         """
         if room in self._writing or self._unsaid.get(room):
             raise ChatError("Something is being written there just now: try again.")
-        offered = self._journal.offered(room)
+        offered = self._offered(room)
         entries = await self._read_all(room, offered)
         last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
-        if last is None or self._journal.offered(room) != offered or room in self._writing:
+        if last is None or self._offered(room) != offered or room in self._writing:
             raise ChatError("There is nothing to take back: all of it may have been seen already.")
+        if any(one.said.kind in MEMBERSHIP and one.seq > last.seq for one in entries):
+            raise ChatError("It cannot be taken back: members were added or removed after it.")
         said = [entry.said for entry in entries if entry is not last]
         anew = self._signed(room, offered, entries[0].prev, said)
         self._writing.add(room)
+        self._recalling.add(room)
         try:
             await self._journal.replace(room, offered, anew)
         finally:
+            self._recalling.discard(room)
             self._writing.discard(room)
             self._write(room)
+            self._rewrote(room)
         unreceived = self._unreceived.get(room, deque())
         for posted in list(unreceived):
             if posted.seq == last.seq:
@@ -225,6 +238,34 @@ class Posting:
             elif posted.seq > last.seq:
                 posted.seq -= 1
         return last.said.body
+
+    def _offered(self, room: bytes) -> int:
+        return max(self._journal.offered(room), self._offering.get(room, 0))
+
+    def may_offer(self, room: bytes) -> bool:
+        """
+        Whether ours in a room may be shown to others now: not while one is being recalled.
+
+        Args:
+            room: Which.
+        """
+        return room not in self._recalling
+
+    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+        """
+        Remember that others may see ours from now on, before they do.
+
+        Args:
+            room: Where.
+            seq: The number of the last one that they may see.
+
+        Returns:
+            Fires when it is on the disk, or fails with `StoreError`.
+        """
+        if self._journal.offered(room) >= seq:
+            return succeed(None)
+        self._offering[room] = max(seq, self._offering.get(room, 0))
+        return self._journal.offer(room, seq)
 
     async def _read_all(self, room: bytes, after: int) -> list[Entry]:
         entries: list[Entry] = []
@@ -268,7 +309,7 @@ class Posting:
         writing: list[Deferred[None]] = [self._journal.append(entries)]
         if there:
             # Before anybody can see it, as is said in `IJournal.offer`.
-            writing.insert(0, self._journal.offer(room, entries[-1].seq))
+            writing.insert(0, self.offer(room, entries[-1].seq))
 
         def stored(_: object) -> None:
             self._writing.discard(room)

@@ -11,14 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
-from twistedchat.core.entries import Entry, direct_room
-from twistedchat.core.errors import ChatError, InvalidKey
-from twistedchat.core.events import Event, RoomChange, RoomChanged, Speaker
+from twistedchat.core.entries import NOTHING, Entry, direct_room
+from twistedchat.core.errors import ChatError, InvalidKey, StoreError
+from twistedchat.core.events import Event, RoomChange, RoomChanged, Speaker, StoreFailed
 from twistedchat.core.frames import Card
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, parse_key
 from twistedchat.core.rooms import MEMBERSHIP, Membership, room_of
+from twistedchat.core.safetext import safe_text
 from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 
@@ -110,6 +112,13 @@ class Rooms:
         """
         return self._membership(room).is_member(self._our_key)
 
+    def is_awaited(self, room: bytes) -> bool:
+        """
+        Whether we have joined a room, and do not know yet that we are in it.
+        """
+        record = self._records.get(room)
+        return record is not None and record.stay is Stay.JOINED and not self.is_in(room)
+
     def direct(self, key: DeviceKey) -> bytes:
         """
         The room of somebody and us.
@@ -147,6 +156,12 @@ class Rooms:
             return [mate] if mate is not None else []
         members = self._membership(room).members()
         return [one.key for one in members if one.is_in and one.key != self._our_key]
+
+    def removed_by(self, room: bytes, key: DeviceKey) -> int:
+        """
+        The number of the founder's entry that has removed somebody from a room; 0 for none.
+        """
+        return self._membership(room).removed_by(key)
 
     def founder(self, room: bytes) -> DeviceKey | None:
         """
@@ -200,10 +215,15 @@ class Rooms:
             room: Which.
 
         Returns:
-            Each with the number of their last entry that counts, where there is one.
+            Each with the number of their last entry that counts, where there is one. Of a room that
+            we are not in ours alone.
         """
-        if room not in self._records:
+        record = self._records.get(room)
+        if record is None:
             return [(self._our_key, None), *((mate, None) for mate in self.others(room))]
+        if record.stay is not Stay.JOINED:
+            # That we left is all that we still have to tell there.
+            return [(self._our_key, None)]
         return [(member.key, member.last) for member in self._membership(room).members()]
 
     # With whom we share them.
@@ -249,15 +269,39 @@ class Rooms:
     def _find_mates(self) -> None:
         mates: dict[DeviceKey, list[bytes]] = {}
         for record in self._records.values():
-            if record.stay is not Stay.JOINED:
-                continue
-            if self._membership(record.room).founder is None:
-                # Whoever invited us can tell us more.
-                mates.setdefault(record.inviter, []).append(record.room)
-            elif self.is_in(record.room):
-                for key in self.others(record.room):
-                    mates.setdefault(key, []).append(record.room)
+            for key in self._mates_in(record):
+                mates.setdefault(key, []).append(record.room)
         self._mates = mates
+
+    def _mates_in(self, record: RoomRecord) -> list[DeviceKey]:
+        membership, others = self._membership(record.room), self.others(record.room)
+        if not membership.is_member(self._our_key) and record.inviter not in (
+            self._our_key,
+            *others,
+        ):
+            # Whoever invited us can tell us more, and so can all of whom we know already.
+            others.append(record.inviter)
+        if record.stay is Stay.JOINED:
+            return others
+        # Those who do not know that we have left: they would wait for us for ever.
+        last = membership.left_with(self._our_key)
+        return [key for key in others if self._journal.receipt(record.room, key) < last]
+
+    def acknowledged(self, room: bytes) -> bool:
+        """
+        Somebody has got what we said in a room.
+
+        Args:
+            room: Which.
+
+        Returns:
+            Whether we may share less with them now.
+        """
+        record = self._records.get(room)
+        if record is None or record.stay is Stay.JOINED:
+            return False
+        self._find_mates()
+        return True
 
     # What changes.
 
@@ -302,6 +346,10 @@ class Rooms:
         self._find_mates()
         after = {member.key for member in membership.members() if member.is_in}
         is_new = not before
+        if self._our_key in before - after and entries[0].author != self._our_key:
+            self.keep(replace(record, stay=Stay.LEFT), RoomChange.REMOVED).addErrback(
+                self._tell_store_failed
+            )
         for key in sorted(after - before - {self._our_key}):
             if not is_new:
                 self._tell(record, RoomChange.CAME, key)
@@ -309,19 +357,22 @@ class Rooms:
             self._tell(record, RoomChange.WENT, key)
         if self._our_key in after - before and record.founder != self._our_key:
             self._publish(RoomChanged(record, RoomChange.JOINED, None))
-        if self._our_key in before - after and record.stay is Stay.JOINED:
-            self._publish(RoomChanged(record, RoomChange.REMOVED, None))
         return True
+
+    def _tell_store_failed(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        self._publish(StoreFailed(failure.getErrorMessage()))
 
     def _tell(self, record: RoomRecord, change: RoomChange, key: DeviceKey) -> None:
         self._publish(RoomChanged(record, change, self.speaker(record.room, key)))
 
-    def card(self, room: bytes) -> Card | None:
+    def card(self, room: bytes, key: DeviceKey) -> Card | None:
         """
         What to invite somebody with.
 
         Args:
             room: To which room.
+            key: Whom.
 
         Returns:
             The invitation; ``None`` where we do not know enough of it ourselves.
@@ -330,11 +381,16 @@ class Rooms:
         membership = self._membership(room)
         if record is None or membership.founder is None or membership.nonce is None:
             return None
+        if record.stay is not Stay.JOINED:
+            return None
+        heads = self._journal.stored_heads(room)
         return Card(
             room=room.hex(),
             name=membership.name,
             founder=str(membership.founder),
             nonce=membership.nonce.hex(),
+            seen=heads.get(key, (0, NOTHING))[0],
+            word=heads.get(membership.founder, (0, NOTHING))[0],
         )
 
     def invited(self, card: Card, inviter: DeviceKey) -> Deferred[None]:
@@ -358,8 +414,10 @@ class Rooms:
             return succeed(None)
         if before is not None and before.stay is not Stay.LEFT:
             return succeed(None)
-        if before is not None and self.is_in(room) is False and self.founder(room) is not None:
-            # It was left, and nobody has added us again as far as we know.
+        membership = self._membership(room)
+        has_heard = card.seen >= membership.left_with(self._our_key)
+        if not has_heard or card.word < membership.removed_by(self._our_key):
+            # They do not know yet that we are not there any more, and so do not want us back.
             return succeed(None)
         waiting = [one for one in self._records.values() if one.stay is Stay.INVITED]
         if len(waiting) >= MOST_INVITATIONS:
@@ -390,9 +448,11 @@ class Rooms:
             The record, to be kept.
 
         Raises:
-            ChatError: It is not known.
+            ChatError: It is not known, or that is so already.
         """
         record = self._records.get(room)
-        if record is None:
+        if record is None or record.stay is Stay.LEFT:
             raise ChatError("There is no such room.")
+        if stay is record.stay:
+            raise ChatError(f"You are in {safe_text(record.name)} already.")
         return replace(record, stay=stay)

@@ -141,13 +141,24 @@ class Card(_Tagged, frozen=True, tag="card"):
     An invitation: the other side is a member of a room that it does not know of.
 
     Whoever has the founder's key and the nonce can see that they belong to the room; that the
-    receiver is a member has to be seen from the entries.
+    receiver is a member has to be seen from the entries. Whoever left, or was removed, sees from
+    the numbers whether the sender knew of that when it said that they are a member.
+
+    Attributes:
+        room: Which room.
+        name: What it is called.
+        founder: Who founded it.
+        nonce: What it was made with.
+        seen: The number of the receiver's last entry there that the sender holds.
+        word: The number of the founder's.
     """
 
     room: _Hash
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     founder: _Hash
     nonce: _Hint
+    seen: _Count = 0
+    word: _Count = 0
 
 
 class RunFrame(_Tagged, frozen=True, tag="run"):

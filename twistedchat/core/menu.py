@@ -19,7 +19,7 @@ after whatever could not be. Without any I/O: the time comes in as an argument. 
        |--m--> AskingWhichRoom --number--> AskingInRoom --w, a--> AskingText, AskingWhom
        |                     |                      |\--x--> AskingMember --number--> AskingSure
        |                     |                      |\--l--> AskingSure --y--> Waiting --> Choosing
-       |                     |                       \--h, p, j--> Waiting, Choosing
+       |                     |                       \--h, p, j, d--> Reading, Waiting, Choosing
        |                      \--new NAME--> Waiting --made--> AskingInRoom
        |--y--> AskingWhom --somebody--> Reading --a page--> AskingMore --Return--> Reading
        |--s--> AskingWords --words----> Reading                       \--anything--> Choosing
@@ -457,12 +457,14 @@ class Seen:
     These lines of history have just been shown.
 
     Attributes:
+        place: Where they were said; ``None`` for everywhere.
         lines: Which.
-        is_newest: Whether nothing newer was left out.
+        is_first: Whether they are the first of what is being read.
     """
 
+    place: Place | None
     lines: tuple[LineOfHistory, ...]
-    is_newest: bool
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -734,10 +736,9 @@ class Menu:
                 return f"Enter the contact to add to {self._room_label(room)}: "
             case _ToRead():
                 return "Enter whose history to show (Return for everybody's): "
-            case _ToRecall(last=None):
-                return "Enter whose last text to take back: "
             case _ToRecall(last=last):
-                return f"Enter whose last text to take back (Return for {self._called(last)}): "
+                default = "" if last is None else f" (Return for {self._called(last)})"
+                return f"Enter whose last text to take back{default}: "
             case _:
                 assert_never(purpose)
 
@@ -1042,8 +1043,8 @@ class Menu:
         """
         match self._state:
             case _Reading(awaited=ReadHistory() as asked) as reading:
-                if not lines and asked.before is None:
-                    return self._refuse("Nothing was said there, or not since then.")
+                if not lines and (self._is_interactive or asked.before is None):
+                    return self._refuse("There is nothing to show, or nothing more.")
                 if self._is_interactive:
                     return self._show_page(asked, lines)
                 return self._show_batch(reading, asked, lines)
@@ -1059,7 +1060,7 @@ class Menu:
         """
         match self._state:
             case _Reading(awaited=Search() as asked):
-                if not hits and asked.before is None:
+                if not hits:
                     return self._refuse(f"Nothing that was said holds all of: {asked.words[:60]}")
                 page, is_more = hits[: asked.most - 1], len(hits) == asked.most
                 namesakes = self.namesakes()
@@ -1112,9 +1113,7 @@ class Menu:
             case _AskingText(recipients=recipients):
                 if not typed:
                     return self._refuse("There is nothing to send: the message is empty.")
-                self._state = _Choosing()
-                self._last_recipient = recipients[-1]
-                return [SendText(recipients, typed)]
+                return self._send(recipients, typed)
             case _AskingMode():
                 return self._with_mode(typed.casefold())
             case _AskingNumber(subjects=subjects):
@@ -1124,7 +1123,7 @@ class Menu:
             case _AskingSame(key=key):
                 return self._with_same(key, typed.casefold())
             case _AskingWhichRoom(rooms=rooms):
-                return self._with_which_room(rooms, typed, now)
+                return self._with_which_room(rooms, typed)
             case _AskingInRoom(room=room, letters=letters):
                 return self._with_choice_in_room(room, letters, typed.casefold())
             case _AskingMember(room=room, members=members):
@@ -1180,7 +1179,7 @@ class Menu:
                 self._state = _AskingWhom(_ToRecall(self._recallable()))
                 return []
             case "m":
-                return self._choose_room(self._rooms(), now)
+                return self._choose_room(self._rooms())
             case "y":
                 return self._ask_whose_history(now)
             case "s":
@@ -1217,9 +1216,9 @@ class Menu:
             case "recall":
                 return self._with_whom(_ToRecall(self._recallable()), rest, now)
             case "room" | "rooms" if not rest:
-                return self._choose_room(self._rooms(), now)
+                return self._choose_room(self._rooms())
             case "room":
-                return self._with_which_room((), rest, now)
+                return self._with_which_room(self._rooms(), rest)
             case "new":
                 return self._make_room(rest)
             case _:
@@ -1271,6 +1270,11 @@ class Menu:
         self._state = _AskingText((speaker,), f"Enter your reply to {called}: ")
         return []
 
+    def _send(self, recipients: tuple[Recipient, ...], text: str) -> list[Effect]:
+        self._state = _Choosing()
+        self._last_recipient = recipients[-1]
+        return [SendText(recipients, text)]
+
     def _send_again(self) -> list[Effect]:
         if not self._unsent:
             return self._refuse("There is nothing to send again.")
@@ -1318,10 +1322,10 @@ class Menu:
         if is_invite(typed):
             return self._with_invite(purpose, typed)
         if typed.startswith("#"):
-            rooms, rest = self._rooms_called(typed)
-            if not rooms or rest:
+            rooms = [RoomId(room.room) for room, _ in self._rooms_called(typed, is_whole=True)]
+            if not rooms:
                 return self._refuse(f"Unknown: you are in no room {typed[:60]}. Show them with m.")
-            return self._with_one_of(purpose, [RoomId(room.room) for room in rooms], now)
+            return self._with_one_of(purpose, rooms, now)
         keyed = self._keyed(typed)
         if keyed:
             return self._with_one_of(purpose, keyed, now)
@@ -1350,10 +1354,9 @@ class Menu:
                 named = []
         if named:
             return self._with_one_of(purpose, named, now)
-        if isinstance(purpose, _ToRead) and port is None:
+        if isinstance(purpose, _ToRead) and (port is None or is_host_name(host)):
             return self._refuse(
-                "Unknown: nobody here has that name. Give a number from the list that 2 shows, or "
-                "an address with its port."
+                "Unknown: nobody here has that name. Give a number that 2 shows, or ip:port."
             )
         if is_host_name(host):
             self._state = _Waiting(LookUp(host), f"Looking up {host} ... ", purpose, port)
@@ -1416,6 +1419,7 @@ class Menu:
         rows |= {caller.key: caller_row(caller, now) for caller in self._world.callers()}
         rows |= {contact.key: contact_row(contact, now) for contact in self._world.contacts.all()}
         rows |= {peer.id: peer_row(peer, now) for peer in self._world.peers.active()}
+        rows = {recipient: self._with_unread(rows[recipient]) for recipient in rows}
         rows |= {row.recipient: row for row in self._room_rows(self._world.rooms())}
         return [rows[recipient] for recipient in recipients]
 
@@ -1497,7 +1501,7 @@ class Menu:
                 self._state = _Waiting(effect, "Taking it back ... ")
                 return [effect]
             case _:
-                assert_never(purpose)  # type: ignore[arg-type]
+                assert_never(purpose)
 
     # What was said.
 
@@ -1507,8 +1511,7 @@ class Menu:
         if not unread:
             return []
         self._last_list = tuple(unread)
-        rows = map(self._with_unread, self._rows_of(unread, now))
-        return [Show(tuple(unread_lines(list(rows))))]
+        return [Show(tuple(unread_lines(self._rows_of(unread, now))))]
 
     def _unread(self) -> list[tuple[Recipient, int]]:
         recipients: list[Recipient] = [
@@ -1550,28 +1553,33 @@ class Menu:
         self._state = _Choosing()
         if len(lines) > PAGE:
             self._state = _AskingMore(replace(asked, before=page[-1]))
-        return self._shown(page[::-1], None, is_newest=asked.before is None)
+        return self._shown(asked, page[::-1], None, is_first=asked.before is None)
 
     def _show_batch(
         self, reading: _Reading, asked: ReadHistory, lines: Sequence[LineOfHistory]
     ) -> list[Effect]:
         shown, following = reading.stream.take(lines)
-        effects = self._shown(shown, reading.last, is_newest=reading.last is None) if shown else []
+        effects, last = list[Effect](), reading.last
+        if shown:
+            effects, last = self._shown(asked, shown, last, is_first=last is None), shown[-1]
         if following is None:
             self._state = _Choosing()
             return effects
         before, most = following
         effect = replace(asked, before=before, most=most)
-        last = shown[-1] if shown else reading.last
         self._state = _Reading(effect, reading.stream, last)
         return [*effects, effect]
 
     def _shown(
-        self, lines: Sequence[LineOfHistory], after: LineOfHistory | None, *, is_newest: bool
+        self,
+        asked: ReadHistory,
+        lines: Sequence[LineOfHistory],
+        after: LineOfHistory | None,
+        *,
+        is_first: bool,
     ) -> list[Effect]:
-        quotes = map(self._quote, lines)
-        drawn = history_lines(quotes, after, self.namesakes())
-        return [Show(tuple(drawn)), Seen(tuple(lines), is_newest)]
+        drawn = history_lines(map(self._quote, lines), after, self.namesakes())
+        return [Show(tuple(drawn)), Seen(asked.place, tuple(lines), is_first)]
 
     def _quote(self, line: LineOfHistory) -> Quote:
         recipient = self._world.recipient_of(line)
@@ -1616,33 +1624,42 @@ class Menu:
             for room in rooms
         ]
 
-    def _rooms_called(self, typed: str) -> tuple[list[RoomRecord], str]:
-        # Those with the longest name that the line begins with, and what stands behind it.
-        found: dict[int, list[RoomRecord]] = {}
+    def _rooms_called(self, typed: str, *, is_whole: bool) -> list[tuple[RoomRecord, str]]:
+        # Those whose name a line begins with, or is; and what stands behind it.
+        named: list[tuple[RoomRecord, str]] = []
+        marked: list[tuple[RoomRecord, str]] = []
         for room in self._world.rooms():
             short = room_label(room.room, None).rpartition(MIDDLE_DOT)[2]
-            for name in (room.name, f"{room.name}{MIDDLE_DOT}{short}"):
-                end = 1 + len(name)
-                if _is_same(name, typed[1:end]) and typed[end : end + 1].strip() == "":
-                    found.setdefault(end, []).append(room)
-        end = max(found, default=0)
-        return found.get(end, []), typed[end:].strip()
+            for found, name in ((named, room.name), (marked, f"{room.name}{MIDDLE_DOT}{short}")):
+                rest = typed[1 + len(name) :]
+                is_end = not rest[:1].strip()
+                if is_end and not (is_whole and rest) and _is_same(name, typed[1 : 1 + len(name)]):
+                    found.append((room, rest.strip()))
+        # Neither an invitation nor a room that was left stands in the way of one that we are in.
+        for stay in (Stay.JOINED, Stay.INVITED, Stay.LEFT):
+            if alike := [one for one in marked or named if one[0].stay is stay]:
+                return alike
+        return []
 
     def _write_to_room(self, typed: str) -> list[Effect]:
-        rooms, text = self._rooms_called(typed)
-        if len(rooms) != 1:
-            known = "is the name of several rooms" if rooms else "is no room of yours"
-            return self._refuse(f"{typed.split()[0][:60]} {known}: show them with m.")
-        recipient = RoomId(rooms[0].room)
-        effects = self._with_known(_ToSend(), recipient)
-        return self._answer(text, 0.0) if text else effects
+        rooms = self._rooms_called(typed, is_whole=False)
+        if not rooms:
+            return self._refuse(f"Unknown: you are in no room {typed[:60]}. Show them with m.")
+        if len(rooms) > 1:
+            return self._refuse("That could be for several of your rooms: choose one with m.")
+        [(room, text)] = rooms
+        recipient = RoomId(room.room)
+        if not text:
+            return self._with_known(_ToSend(), recipient)
+        self._check_room(recipient)
+        return self._send((recipient,), text)
 
-    def _choose_room(self, rooms: Sequence[RoomRecord], now: float) -> list[Effect]:
+    def _choose_room(self, rooms: Sequence[RoomRecord]) -> list[Effect]:
         self._state = _AskingWhichRoom(tuple(rooms))
         self._last_list = tuple(RoomId(room.room) for room in rooms)
         return [Show(tuple(rooms_lines(self._room_rows(rooms))))]
 
-    def _with_which_room(self, rooms: Sequence[RoomRecord], typed: str, now: float) -> list[Effect]:
+    def _with_which_room(self, rooms: Sequence[RoomRecord], typed: str) -> list[Effect]:
         if not typed:
             # Whoever only wanted to look.
             self._state = _Choosing()
@@ -1653,13 +1670,13 @@ class Menu:
         room = _numbered(typed, rooms)
         if room is not None:
             return self._in_room(room)
-        named, rest = self._rooms_called(typed if typed.startswith("#") else f"#{typed}")
-        named = [] if rest else [room for room in named if room.stay is not Stay.LEFT]
-        if len(named) == 1:
-            return self._in_room(named[0])
-        if named:
-            return self._choose_room(named, now)
-        return self._refuse(f"Unknown: you are in no room {typed[:60]}. Show them again with m.")
+        called = typed if typed.startswith("#") else f"#{typed}"
+        named = [room for room, _ in self._rooms_called(called, is_whole=True)]
+        if not named or named[0].stay is Stay.LEFT:
+            return self._refuse(
+                f"Unknown: you are in no room {typed[:60]}. Show them again with m."
+            )
+        return self._in_room(named[0]) if len(named) == 1 else self._choose_room(named)
 
     def _make_room(self, name: str) -> list[Effect]:
         effect = MakeRoom(name.strip().removeprefix("#"))
@@ -1669,7 +1686,7 @@ class Menu:
         return [effect]
 
     def _in_room(self, room: RoomRecord) -> list[Effect]:
-        letters = "jl"
+        letters = "jd"
         if room.stay is Stay.JOINED:
             letters = "whpaxl" if room.founder == self._world.key else "whpal"
         self._state = _AskingInRoom(room, letters)
@@ -1678,7 +1695,7 @@ class Menu:
     def _with_choice_in_room(self, room: RoomRecord, letters: str, letter: str) -> list[Effect]:
         recipient, label = RoomId(room.room), self._room_label(room)
         members = self._world.members(recipient)
-        match letter if letter and letter in letters else "":
+        match letter if letter in letters else "":
             case "w":
                 return self._with_known(_ToSend(), recipient)
             case "h":
@@ -1701,6 +1718,8 @@ class Menu:
             case "l":
                 self._state = _AskingSure(f"Leave {label}?", LeaveRoom(recipient))
                 return []
+            case "d":
+                return self._wait_for(LeaveRoom(recipient))
             case _:
                 return self._refuse(
                     f"Invalid choice. Please try again with m: it is one of {', '.join(letters)}."
@@ -1711,7 +1730,12 @@ class Menu:
             return self._refuse("Who is in it is not known before somebody who is has been met.")
         self._last_list = tuple(one.key for one in people)
         rows = [
-            member_row(one, is_us=one.key == self._world.key, is_founder=one.key == room.founder)
+            member_row(
+                # What others call us there is nothing to us.
+                replace(one, name=self._world.team) if one.key == self._world.key else one,
+                is_us=one.key == self._world.key,
+                is_founder=one.key == room.founder,
+            )
             for one in people
         ]
         return [Show(tuple(people_lines(self._room_label(room), rows)))]

@@ -65,6 +65,7 @@ MOST_ADDS = MOST_MEMBERS
 
 _Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 _Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 
 
 class _Founding(msgspec.Struct, frozen=True):
@@ -72,14 +73,15 @@ class _Founding(msgspec.Struct, frozen=True):
     nonce: Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * NONCE_LENGTH}}}$")]
 
 
-class _Adding(msgspec.Struct, frozen=True):
+class _Adding(msgspec.Struct, frozen=True, omit_defaults=True):
     key: _Key
     name: _Name
+    seq: _Count = 0
 
 
 class _Removing(msgspec.Struct, frozen=True):
     key: _Key
-    seq: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
+    seq: _Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +130,20 @@ def founding(name: str, nonce: bytes) -> tuple[str, str]:
     return _said(FOUND, _Founding(name, nonce.hex()))
 
 
-def adding(key: DeviceKey, name: str) -> tuple[str, str]:
+def adding(key: DeviceKey, name: str, seq: int = 0) -> tuple[str, str]:
     """
-    Add somebody.
+    Add somebody, or let somebody in again.
 
     Args:
         key: Whom.
         name: What they are called.
+        seq: The number of their last entry that we hold: if they left with it, or before, they are
+            back. No clock tells which came first.
 
     Returns:
         The kind and the body of an entry.
     """
-    return _said(ADD, _Adding(str(key), name))
+    return _said(ADD, _Adding(str(key), name, seq))
 
 
 def removing(key: DeviceKey, seq: int) -> tuple[str, str]:
@@ -190,6 +194,7 @@ class _Added:
     time: int
     key: DeviceKey
     name: str
+    seen: int
 
 
 class Membership:
@@ -198,7 +203,8 @@ class Membership:
 
     A removal says how far the entries of the removed still count, and so does leaving; what they
     write after that, with whatever time, is no part of the room. The founder's word about somebody
-    is the last: whom they removed only they can add again.
+    is the last: whom they removed only they can add again; and what they say counts to its end,
+    also when they have left. Otherwise it would depend on the order in which entries come.
 
     Args:
         room: The 32 octets that name it.
@@ -217,11 +223,11 @@ class Membership:
         self.nonce: bytes | None = None
         self._added: list[_Added] = []
         self._adds: Counter[DeviceKey] = Counter()
-        # Of those who left: the number of the entry that says so, and its time.
-        self._left: dict[DeviceKey, tuple[int, int]] = {}
-        # Whom their last word of the removers was to remove: how far their entries still count, by
-        # who says so.
-        self._removed: dict[DeviceKey, dict[DeviceKey, int]] = {}
+        # Of those who left: the numbers of the entries that say so, in order.
+        self._left: dict[DeviceKey, list[int]] = {}
+        # Whom the last word of the removers was to remove, by who says so: how far their entries
+        # still count, and the number of the entry that says so.
+        self._removed: dict[DeviceKey, dict[DeviceKey, tuple[int, int]]] = {}
         self._members: dict[DeviceKey, Member] = {}
 
     def take(self, entries: Iterable[Entry]) -> bool:
@@ -259,6 +265,23 @@ class Membership:
         """
         return self._members.get(key)
 
+    def left_with(self, key: DeviceKey) -> int:
+        """
+        The number of the last entry with which somebody left; 0 where they never did.
+        """
+        return self._left.get(key, [0])[-1]
+
+    def removed_by(self, key: DeviceKey) -> int:
+        """
+        The number of the founder's entry that has removed somebody; 0 where there is none.
+        """
+        return self._removals.get(key, (0, 0))[1]
+
+    @property
+    def _removals(self) -> dict[DeviceKey, tuple[int, int]]:
+        # Nobody else can remove anybody.
+        return self._removed.get(self.founder, {}) if self.founder is not None else {}
+
     def counts(self, author: DeviceKey, seq: int) -> bool:
         """
         Whether an entry is part of the room.
@@ -285,14 +308,16 @@ class Membership:
                     self._adds[author] += 1
                     if self._adds[author] > MOST_ADDS:
                         return False
-                    self._added.append(_Added(author, entry.seq, said.time, key, adding.name))
+                    self._added.append(
+                        _Added(author, entry.seq, said.time, key, adding.name, adding.seq)
+                    )
                     self._removed.get(author, {}).pop(key, None)
                 case "remove":
                     removing = msgspec.json.decode(said.body, type=_Removing)
                     key = parse_key(removing.key)
-                    self._removed.setdefault(author, {})[key] = removing.seq
+                    self._removed.setdefault(author, {})[key] = (removing.seq, entry.seq)
                 case "leave":
-                    self._left[author] = (entry.seq, said.time)
+                    self._left.setdefault(author, []).append(entry.seq)
                 case _:
                     return False
         except (msgspec.DecodeError, UnicodeError, InvalidKey):
@@ -312,34 +337,36 @@ class Membership:
     def _evaluate(self) -> dict[DeviceKey, Member]:
         if self.founder is None:
             return {}
-        removed = self._removed.get(self.founder, {})
         names = {self.founder: ""}
-        added_at: dict[DeviceKey, int] = {}
+        # How much of what somebody said had been seen by whoever let them in last.
+        seen: dict[DeviceKey, int] = {}
         # Adding makes members, whose adding makes more, or lets somebody back in; it never takes
         # anybody out, so this comes to an end.
         waiting = sorted(self._added, key=lambda add: (add.time, add.by.raw, add.seq))
         while True:
             still: list[_Added] = []
             for add in waiting:
-                last = self._last_of(add.by, removed, added_at)
+                last = self._last_of(add.by, seen)
                 if add.by not in names or (last is not None and add.seq > last):
                     still.append(add)
                 elif len(names) < MOST_MEMBERS or add.key in names:
                     names[add.key] = names.get(add.key) or add.name
-                    added_at[add.key] = max(add.time, added_at.get(add.key, 0))
+                    seen[add.key] = max(add.seen, seen.get(add.key, 0))
             if len(still) == len(waiting):
                 break
             waiting = still
         return {
-            key: Member(key, name, last is None, last)
+            key: Member(key, name, last is None and self._end_of(key, seen) is None, last)
             for key, name in names.items()
-            for last in [self._last_of(key, removed, added_at)]
+            for last in [self._last_of(key, seen)]
         }
 
-    def _last_of(
-        self, key: DeviceKey, removed: dict[DeviceKey, int], added_at: dict[DeviceKey, int]
-    ) -> int | None:
-        if key in removed:
-            return removed[key]
-        left, time = self._left.get(key, (None, 0))
-        return None if added_at.get(key, -1) > time else left
+    def _last_of(self, key: DeviceKey, seen: dict[DeviceKey, int]) -> int | None:
+        if key == self.founder:
+            return None
+        ends = (self._removals.get(key, (None, 0))[0], self._end_of(key, seen))
+        return min((end for end in ends if end is not None), default=None)
+
+    def _end_of(self, key: DeviceKey, seen: dict[DeviceKey, int]) -> int | None:
+        # With what they left, if nobody has let them in again after that.
+        return next((seq for seq in self._left.get(key, ()) if seq > seen.get(key, 0)), None)

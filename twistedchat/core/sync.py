@@ -168,6 +168,18 @@ class Outbox:
         self._sent.pop(chain, None)
         self._let_go(chain)
 
+    def forget(self, room: bytes) -> None:
+        """
+        A room is not shared with the other side any more: what is on its way will not be answered.
+
+        Args:
+            room: Which.
+        """
+        for chain in [chain for chain in self._theirs if chain[0] == room]:
+            del self._theirs[chain]
+        for chain in [chain for chain in self._sent if chain[0] == room]:
+            self.rewind(chain)
+
     def next_after(self, chain: Chain, head: int) -> int | None:
         """
         What to send next of a chain.

@@ -709,8 +709,10 @@ def room_row(
     """
     label: Line = (("name", room_label(room.room, room.name, namesakes)),)
     if room.stay is Stay.INVITED:
-        by = label_of(inviter, room.inviter)
-        return Row(RoomId(room.room), "", label, ("mark", "invited"), f"by {by}: join it with m")
+        by = f"by {label_of(inviter, room.inviter)}"
+        return Row(RoomId(room.room), "", label, ("mark", "invited"), by)
+    if room.stay is Stay.LEFT:
+        return Row(RoomId(room.room), "", label, ("bad", "left"), "only its history is here")
     # Until its entries have come nobody is known to be in it.
     news = f"{people} people" if people > 1 else "only you" if people else "nobody met yet"
     return Row(RoomId(room.room), "", label, ("good", "room"), news)
@@ -912,7 +914,8 @@ _IN_ROOM = {
     "a": "Add a contact: it gets all that was said there",
     "x": "Remove somebody: what they write from then on is no part of it",
     "j": "Join it",
-    "l": "Leave it, or decline to come",
+    "l": "Leave it: what you got of it stays in your history",
+    "d": "Decline to come",
 }
 
 
@@ -1046,9 +1049,9 @@ def unread_lines(rows: Sequence[Row]) -> list[Line]:
     Where there is something unread, numbered.
 
     Args:
-        rows: Each conversation; none where all has been read.
+        rows: Each conversation.
     """
-    return [_title("Unread"), *_rows(rows, range(1, len(rows) + 1))] if rows else []
+    return [_title("Unread"), *_rows(rows, range(1, len(rows) + 1))]
 
 
 # --- trust ------------------------------------------------------------------------------------

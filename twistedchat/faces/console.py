@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import TypeVar, assert_never
 
@@ -22,6 +22,7 @@ from zope.interface import implementer
 from twistedchat.core.errors import ChatError, NotSent
 from twistedchat.core.events import (
     CallerCame,
+    CaughtUp,
     ConnectReceived,
     Event,
     ExitReceived,
@@ -32,35 +33,54 @@ from twistedchat.core.events import (
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    RoomChanged,
+    RoomTextReceived,
     Sent,
     SessionOpened,
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
     TextsStranded,
     UnknownTextReceived,
 )
+from twistedchat.core.history import LineOfHistory
+from twistedchat.core.identity import DeviceKey
 from twistedchat.core.menu import (
+    AddTo,
     Connect,
     Decide,
     Effect,
+    Join,
+    KeepTrying,
+    LeaveRoom,
     LookUp,
+    MakeRoom,
     Menu,
     Quit,
+    ReadHistory,
+    Recall,
+    RemoveFrom,
+    Search,
+    Seen,
     SendText,
     Show,
     ShowWords,
     UseInvite,
     Verify,
 )
-from twistedchat.core.roster import Recipient
+from twistedchat.core.reading import Hit
+from twistedchat.core.roster import Recipient, RoomId
 from twistedchat.core.wording import (
     event_lines,
     failed_connection_line,
     not_sent_lines,
     notice,
     sent_line,
+    still_late_lines,
 )
+from twistedchat.faces.looks import Looks
+from twistedchat.faces.retries import Retries
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import INode
 
@@ -150,20 +170,29 @@ class Console(Service):
         self._make_screen = make_screen
         self._stop = stop
         self._ends_with_input = ends_with_input
-        self._menu = Menu(node)
         # What is still to be done for what was typed, in order.
         self._effects: deque[Effect] = deque()
         self._is_performing = False
         # In the order in which they were begun, which is that in which they are given up.
         self._pending: dict[Deferred[None], None] = {}
         self._is_holding = False
+        self._has_input_ended = False
         self._is_quitting = False
+        self._asked = ""
+        # Those we wrote to, and who have not been told to have read it yet.
+        self._unread_by: set[DeviceKey] = set()
         self._new_words: IDelayedCall | None = None
 
     @override
     def startService(self) -> None:
         super().startService()
         self._screen = self._make_screen(self)
+        is_interactive = self._screen.is_interactive
+        self._menu = Menu(self._node, is_interactive=is_interactive)
+        # Where nobody types nobody looks either.
+        is_program = self._ends_with_input and not is_interactive
+        self._looks = Looks(self._node, self._clock, is_program=is_program)
+        self._retries = Retries(self._node, self._clock, self._menu, self._screen.show)
         self._unsubscribe = self._node.subscribe(self._happened)
         listening = f"Listening on port {self._node.port} as {self._node.team}"
         self._screen.show([notice(listening)])
@@ -175,6 +204,8 @@ class Console(Service):
         super().stopService()
         self._is_quitting = True
         self._unsubscribe()
+        self._looks.close()
+        self._retries.close()
         if self._new_words is not None:
             self._new_words.cancel()
             self._new_words = None
@@ -187,6 +218,7 @@ class Console(Service):
         A line was typed.
         """
         if not self._is_quitting:
+            self._looks.look()
             self._perform(self._menu.receive_line(line, self._clock.seconds()))
 
     def line_too_long(self, size: int) -> None:
@@ -201,12 +233,14 @@ class Console(Service):
         Nothing more will be typed: finish what was, and quit, unless this is a service.
         """
         if self._ends_with_input:
-            self._quit(patience=None)
+            self._has_input_ended = True
+            self._quit_if_done()
 
     def had_enough(self) -> None:
         """
         The person wants to leave.
         """
+        self._looks.look()
         self._quit()
 
     def output_lost(self) -> None:
@@ -228,8 +262,19 @@ class Console(Service):
         finally:
             self._is_performing = False
         if not self._is_quitting:
-            self._screen.ask(self._menu.prompt)
+            self._ask()
             self._hold_or_release()
+            self._quit_if_done()
+
+    def _ask(self) -> None:
+        # Whoever waits for more of the same is not told so again.
+        if self._menu.prompt != self._asked or not self._menu.is_waiting:
+            self._asked = self._menu.prompt
+            self._screen.ask(self._asked, self._menu.draft)
+
+    def _quit_if_done(self) -> None:
+        if self._has_input_ended and not self._menu.is_waiting:
+            self._quit(patience=None)
 
     def _carry_out(self, effect: Effect) -> None:
         node, menu = self._node, self._menu
@@ -252,10 +297,44 @@ class Console(Service):
                 self._await(node.verify(key), lambda _: menu.done())
             case Decide(key, decision, caller):
                 self._await(node.decide(key, decision, caller), lambda _: menu.done())
+            case MakeRoom(name):
+                self._await(node.make_room(name), menu.room_made)
+            case AddTo(room, key):
+                self._await(node.add_to(room, key), lambda _: menu.done())
+            case RemoveFrom(room, key):
+                self._await(node.remove_from(room, key), lambda _: menu.done())
+            case Join(room):
+                self._await(node.join(room), lambda _: menu.done())
+            case LeaveRoom(room):
+                self._await(node.leave_room(room), lambda _: menu.done())
+            case Recall(recipient):
+                self._await(node.recall(recipient), menu.recalled)
+            case ReadHistory(place, since, before, most):
+                self._read(lambda: node.history(place, since, before, most), menu.history_read)
+            case Search(words, before, most):
+                self._read(lambda: self._find(words, before, most), menu.found)
+            case Seen(place, lines, is_first):
+                self._looks.read(place, lines, is_first=is_first)
+            case KeepTrying():
+                self._retries.begin()
             case Quit():
                 self._quit()
             case _:
                 assert_never(effect)
+
+    def _read(
+        self, read: Callable[[], Awaitable[_T]], answer: Callable[[_T], list[Effect]]
+    ) -> None:
+        async def read_when_taken() -> list[Effect]:
+            await self._screen.taken()
+            # Whoever leaves meanwhile gets no more of it.
+            return [] if self._is_quitting else answer(await read())
+
+        self._await(Deferred.fromCoroutine(read_when_taken()), lambda effects: effects)
+
+    async def _find(self, words: str, before: LineOfHistory | None, most: int) -> list[Hit]:
+        found = await self._node.search(words, None, before, most)
+        return [(line, await self._node.around(line, 1)) for line in found]
 
     def _await(self, result: Deferred[_T], answer: Callable[[_T], list[Effect]]) -> None:
         def refused(failure: Failure) -> list[Effect]:
@@ -287,11 +366,17 @@ class Console(Service):
                 failure.raiseException()
             else:
                 unsent = error.unsent or text
-                name = self._menu.name(recipient)
+                name, namesakes = self._menu.name(recipient), self._menu.namesakes()
                 self._menu.not_sent(recipient, unsent)
-                self._screen.show(not_sent_lines(recipient, str(error), unsent, name))
+                self._screen.show(not_sent_lines(recipient, str(error), unsent, name, namesakes))
 
-        self._follow(self._node.send_text(recipient, text), not_sent)
+        def sent(sent: Sent) -> Sent:
+            self._menu.sent(recipient, sent)
+            if isinstance(sent.recipient, DeviceKey):
+                self._unread_by.add(sent.recipient)
+            return sent
+
+        self._follow(self._node.send_text(recipient, text).addCallback(sent), not_sent)
 
     def _connect(self, recipient: Recipient, manual: bool) -> None:
         def not_connected(failure: Failure) -> None:
@@ -302,7 +387,11 @@ class Console(Service):
         self._follow(self._node.connect(recipient, manual=manual), not_connected)
 
     def _follow(self, sending: Deferred[Sent], failed: Callable[[Failure], None]) -> None:
-        shown = sending.addCallbacks(lambda sent: self._screen.show([sent_line(sent)]), failed)
+        def show(sent: Sent) -> None:
+            namesakes = self._menu.namesakes() if isinstance(sent.recipient, RoomId) else ()
+            self._screen.show([sent_line(sent, namesakes)])
+
+        shown = sending.addCallbacks(show, failed)
         self._pending[shown] = None
 
         def done(result: None) -> None:
@@ -319,6 +408,9 @@ class Console(Service):
         self._is_quitting = True
         # No further question either: what is still to come are answers.
         self._screen.pause()
+        self._looks.close()
+        self._retries.close()
+        self._screen.show(still_late_lines(self._menu.late))
         finished = DeferredList(list(self._pending))
         if self._pending and patience is not None:
             count = len(self._pending)
@@ -338,18 +430,30 @@ class Console(Service):
     def _happened(self, event: Event) -> None:
         match event:
             case PlainTextReceived():
-                self._menu.spoke(event.sender)
-                self._screen.show(event_lines(event))
+                self._spoke(event.sender, event)
+                self._retries.heard(event.sender)
             case TextReceived():
-                self._menu.spoke(event.contact.key)
-                self._screen.show(event_lines(event))
+                self._spoke(event.contact.key, event)
+            case RoomTextReceived():
+                self._spoke(RoomId(event.room.room), event)
+            case ConnectReceived():
+                self._show_event(event)
+                self._retries.heard(event.sender)
+            case TextsRead():
+                # Once for all that we wrote until now.
+                if event.contact.key in self._unread_by:
+                    self._unread_by.discard(event.contact.key)
+                    self._show_event(event)
             case TextsStranded():
                 for text in event.texts:
                     self._menu.not_sent(event.contact.key, text)
-                self._screen.show(event_lines(event))
+                self._show_event(event)
+            case RoomChanged():
+                self._show_event(event)
+                self._offer_words_soon()
             case (
                 UnknownTextReceived()
-                | ConnectReceived()
+                | CaughtUp()
                 | ExitReceived()
                 | CallerCame()
                 | SessionOpened()
@@ -358,11 +462,24 @@ class Console(Service):
                 | ForkSeen()
                 | StoreFailed()
             ):
-                self._screen.show(event_lines(event))
-            case PeerAdded() | PeerChanged() | PeerRemoved() | NearbyChanged():
+                self._show_event(event)
+            case PeerAdded(peer=peer):
+                self._offer_words_soon()
+                self._retries.heard(peer.address)
+            case PeerChanged() | PeerRemoved() | NearbyChanged():
                 self._offer_words_soon()
             case _:
                 assert_never(event)
+
+    def _spoke(self, speaker: Recipient, event: Event) -> None:
+        self._menu.spoke(speaker)
+        self._show_event(event)
+        self._looks.came(speaker)
+
+    def _show_event(self, event: Event) -> None:
+        is_in_room = isinstance(event, RoomTextReceived | CaughtUp | RoomChanged)
+        namesakes = self._menu.namesakes() if is_in_room else ()
+        self._screen.show(event_lines(event, namesakes))
 
     def _offer_words_soon(self) -> None:
         if self._new_words is None:

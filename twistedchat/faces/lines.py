@@ -80,13 +80,20 @@ class LineScreen(LineReceiver):
     Args:
         operator: Who answers what is typed.
         clock: Tells the time and calls back.
+        is_interactive: Whether that is a person at a terminal that can do nothing else.
+
+    Attributes:
+        is_interactive: The same.
     """
 
     transport: StandardIO
     delimiter = b"\n"
     MAX_LENGTH = LONGEST_LINE
 
-    def __init__(self, operator: IOperator, clock: IReactorTime) -> None:
+    def __init__(
+        self, operator: IOperator, clock: IReactorTime, *, is_interactive: bool = False
+    ) -> None:
+        self.is_interactive = is_interactive
         self._operator = operator
         self._clock = clock
         self._is_blocked = False
@@ -98,6 +105,7 @@ class LineScreen(LineReceiver):
         self._left_out = 0
         self._closed: Deferred[None] | None = None
         self._is_lost = False
+        self._taken: list[Deferred[None]] = []
 
     # The transport calls these.
 
@@ -140,10 +148,12 @@ class LineScreen(LineReceiver):
         """
         self._is_lost = True
         self._operator.output_lost()
+        self._tell_taken()
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._is_lost = True
+        self._tell_taken()
         if self._closed is not None:
             closed, self._closed = self._closed, None
             closed.callback(None)
@@ -162,11 +172,24 @@ class LineScreen(LineReceiver):
             text = "".join([text for _, text in line]).replace("\n", "\N{SYMBOL FOR LINE FEED}")
             self._write(text.encode() + b"\n")
 
-    def ask(self, prompt: str) -> None:
+    def ask(self, prompt: str, draft: str = "") -> None:
         """
-        Say what the next line answers: see `IScreen`.
+        Say what the next line answers: see `IScreen`. Nothing can be edited here.
         """
         self._write(prompt.rstrip().encode() + b"\n")
+
+    def taken(self) -> Deferred[None]:
+        """
+        Wait until there is room for more: see `IScreen`.
+        """
+        taken: Deferred[None] = Deferred()
+        self._taken.append(taken)
+        if self._next_write is not None:
+            # Together with what else comes it would be no fewer writes.
+            self._next_write.cancel()
+            self._flush()
+        self._tell_taken()
+        return taken
 
     def offer(self, words: Sequence[str]) -> None:
         """
@@ -219,6 +242,7 @@ class LineScreen(LineReceiver):
         self._is_blocked = False
         if self._unwritten and self._next_write is None:
             self._flush()
+        self._tell_taken()
 
     def _write(self, data: bytes) -> None:
         if self._is_lost:
@@ -256,3 +280,10 @@ class LineScreen(LineReceiver):
         self._unwritten.clear()
         self._unwritten_bytes = 0
         self.transport.write(data)
+        self._tell_taken()
+
+    def _tell_taken(self) -> None:
+        if self._is_lost or not (self._is_blocked or self._unwritten):
+            waiting, self._taken = self._taken, []
+            for taken in waiting:
+                taken.callback(None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from twistedchat.core.wording import Line
 
@@ -22,6 +22,11 @@ class IScreen(Interface):
     A place where lines are shown and typed. All calls are made in the reactor's thread.
     """
 
+    is_interactive = Attribute(
+        "Whether a person sits there, who reads a page at a time; otherwise a program, which gets "
+        "all there is."
+    )
+
     def show(lines: Sequence[Line]) -> None:
         """
         Draw lines, without touching what is half typed.
@@ -33,12 +38,21 @@ class IScreen(Interface):
             lines: What to draw, in order.
         """
 
-    def ask(prompt: str) -> None:
+    def ask(prompt: str, draft: str = "") -> None:
         """
         Say what the next line answers.
 
         Args:
             prompt: A question, safe to show, with a space at its end.
+            draft: What to begin the answer with, where it can be edited.
+        """
+
+    def taken() -> Deferred[None]:
+        """
+        Wait until there is room for more, for whoever has very much to show.
+
+        Returns:
+            Fires when what was shown has been taken, or can be no more. Never fails.
         """
 
     def offer(words: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import Output, create_output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
@@ -74,7 +74,7 @@ STYLE = Style.from_dict(
 
 class _Words(Completer):
     """
-    Completes the names and addresses of peers.
+    Completes the names and addresses of peers, also behind a command.
     """
 
     def __init__(self) -> None:
@@ -85,15 +85,23 @@ class _Words(Completer):
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
         typed = document.text_before_cursor.lstrip()
-        for word in self.words:
-            if word.casefold().startswith(typed.casefold()):
-                yield Completion(word, start_position=-len(typed))
+        # A name may have several words: the most that is the beginning of one counts.
+        while True:
+            words = [word for word in self.words if word.casefold().startswith(typed.casefold())]
+            if words or " " not in typed:
+                break
+            typed = typed.partition(" ")[2].lstrip()
+        for word in words:
+            yield Completion(word, start_position=-len(typed))
 
 
 @implementer(IScreen)
 class TerminalScreen:
     """
     A terminal with line editing, history, completion and colours.
+
+    Attributes:
+        is_interactive: That a person sits there.
 
     Args:
         operator: Who answers what is typed.
@@ -103,6 +111,7 @@ class TerminalScreen:
         paper: Where lines are drawn, likewise.
     """
 
+    is_interactive = True
     _log = Logger()
 
     def __init__(
@@ -123,6 +132,7 @@ class TerminalScreen:
         self._lines: list[Line] = []
         self._left_out = 0
         self._prompt = ""
+        self._draft = ""
         # The reactor's thread alone touches these.
         self._is_paused = False
         self._is_answered = True
@@ -170,16 +180,24 @@ class TerminalScreen:
         if was_empty:
             self._tell(self._schedule_redraw)
 
-    def ask(self, prompt: str) -> None:
+    def ask(self, prompt: str, draft: str = "") -> None:
         """
         Say what the next line answers: see `IScreen`.
         """
+        # It is there before the next line is begun, and never in the middle of one.
+        self._draft = draft
         is_first = not self._prompt
         if prompt != self._prompt:
             self._prompt = prompt
             self._tell(self._redraw_prompt)
         if is_first:
             self._go_on()
+
+    def taken(self) -> Deferred[None]:
+        """
+        Do not wait: a person gets no more than a page.
+        """
+        return succeed(None)
 
     def offer(self, words: Sequence[str]) -> None:
         """
@@ -253,7 +271,10 @@ class TerminalScreen:
         self._draw()
         while not self._is_ending:
             try:
-                line = await self._session.prompt_async(self._message, handle_sigint=False)
+                draft, self._draft = self._draft, ""
+                line = await self._session.prompt_async(
+                    self._message, handle_sigint=False, default=draft
+                )
             except (EOFError, KeyboardInterrupt):
                 if not self._is_ending:
                     self._threads.callFromThread(self._operator.had_enough)

@@ -1,0 +1,3 @@
+"""
+A deterministic simulation of many nodes.
+"""

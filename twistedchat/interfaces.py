@@ -154,7 +154,7 @@ class INode(Interface):
 
     def rooms() -> list[RoomRecord]:
         """
-        The rooms that we are in or are invited to, the one we came to first first.
+        The rooms that we are in, are invited to or have left, the one we came to first first.
         """
 
     def members(room: RoomId) -> list[Speaker]:

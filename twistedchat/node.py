@@ -493,7 +493,7 @@ class Node(MultiService):
             room = room_of(self.key, nonce)
             record = RoomRecord(room, Stay.JOINED, checked, self.key, self.key)
             await self._rooms.keep(record, RoomChange.JOINED)
-            await self._say_in_room(room, founding(checked, nonce))
+            await self._say_in_room(room, founding(checked, nonce, self.team))
             return record
 
         return Deferred.fromCoroutine(made())
@@ -561,9 +561,10 @@ class Node(MultiService):
 
         async def left() -> None:
             record = self._rooms.with_stay(room.raw, Stay.LEFT)
-            # Also whoever declines was added, and is waited for by the others.
-            await self._say_in_room(room.raw, leaving())
-            await self._rooms.keep(record, RoomChange.LEFT)
+            with self._rooms.leaving(room.raw):
+                # Also whoever declines was added, and is waited for by the others.
+                await self._say_in_room(room.raw, leaving())
+                await self._rooms.keep(record, RoomChange.LEFT)
             self._rooms_changed()
 
         return Deferred.fromCoroutine(left())
@@ -585,6 +586,9 @@ class Node(MultiService):
             self._rooms.invited(card, session.their_key).addErrback(
                 lambda failure: self._store_failed(failure)
             )
+            if self._rooms.is_awaited(bytes.fromhex(card.room)):
+                # They can tell us more, too.
+                self._rooms_changed()
 
     def _store_failed(self, failure: Failure) -> None:
         failure.trap(StoreError)
@@ -661,7 +665,9 @@ class Node(MultiService):
         """
         Read what was said: see `INode`.
         """
-        return self._journal.history(place, since, before, most).addCallback(self._counting)
+        return Deferred.fromCoroutine(
+            self._filled(lambda last: self._journal.history(place, since, last, most), before, most)
+        )
 
     def search(
         self, words: str, place: Place | None, before: LineOfHistory | None, most: int
@@ -669,13 +675,31 @@ class Node(MultiService):
         """
         Find texts: see `INode`.
         """
-        return self._journal.search(words, place, before, most).addCallback(self._counting)
+        return Deferred.fromCoroutine(
+            self._filled(lambda last: self._journal.search(words, place, last, most), before, most)
+        )
 
     def around(self, line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
         """
         Read what stands around a line: see `INode`.
         """
         return self._journal.around(line, most).addCallback(self._counting)
+
+    async def _filled(
+        self,
+        read: Callable[[LineOfHistory | None], Deferred[list[LineOfHistory]]],
+        before: LineOfHistory | None,
+        most: int,
+    ) -> list[LineOfHistory]:
+        # Fewer lines than were asked for would say that there are no more.
+        found: list[LineOfHistory] = []
+        while len(found) < most:
+            lines = await read(before)
+            found += self._counting(lines)
+            if len(lines) < most:
+                break
+            before = lines[-1]
+        return found[:most]
 
     def _counting(self, lines: list[LineOfHistory]) -> list[LineOfHistory]:
         # What somebody wrote after they had been removed is kept, and is no part of the room.

@@ -7,7 +7,8 @@ is kept beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred, succeed
@@ -37,6 +38,7 @@ FULL_MESH = 64
 NEIGHBOURS = 8
 
 NOBODY = "(unknown)"
+YOURSELF = "(you)"
 
 
 class Rooms:
@@ -65,6 +67,9 @@ class Rooms:
         self._mate_of: dict[bytes, DeviceKey] = {}
         self._records = {record.room: record for record in journal.rooms()}
         self._memberships: dict[bytes, Membership] = {}
+        self._leaving: set[bytes] = set()
+        # Those who have invited us to a room beside the first, while we do not know that we are in.
+        self._hosts: dict[bytes, dict[DeviceKey, None]] = {}
         for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
             self._membership(entry.room).take([entry])
         self._mates: dict[DeviceKey, list[bytes]] = {}
@@ -77,9 +82,9 @@ class Rooms:
 
     def all(self) -> list[RoomRecord]:
         """
-        The rooms that we are in or are invited to, the one we came to first first.
+        The rooms that we are in, are invited to or have left, the one we came to first first.
         """
-        return [record for record in self._records.values() if record.stay is not Stay.LEFT]
+        return list(self._records.values())
 
     def find(self, room: bytes) -> RoomRecord | None:
         """
@@ -101,7 +106,8 @@ class Rooms:
             ChatError: We are not in it.
         """
         record = self._records.get(room)
-        if record is None or record.stay is not Stay.JOINED or not self.is_in(room):
+        is_there = record is not None and record.stay is Stay.JOINED and self.is_in(room)
+        if record is None or not is_there or room in self._leaving:
             name = record.name if record else "that room"
             raise ChatError(f"You are not in {name}.")
         return record
@@ -184,7 +190,10 @@ class Rooms:
         if contact is not None:
             return Speaker(key, contact.name, contact.is_verified)
         member = self._membership(room).find(key)
-        return Speaker(key, (member.name if member else "") or NOBODY)
+        name = member.name if member else ""
+        if not name and key == self._our_key:
+            name = YOURSELF
+        return Speaker(key, name or NOBODY)
 
     def counts(self, room: bytes, author: DeviceKey, seq: int) -> bool:
         """
@@ -258,7 +267,9 @@ class Rooms:
             and all hang together: those that follow us in the order of keys, as on a ring.
         """
         wanted: dict[DeviceKey, None] = {}
-        for record in self.all():
+        for record in self._records.values():
+            if record.stay is not Stay.JOINED:
+                continue
             others = sorted(self.others(record.room))
             if len(others) >= FULL_MESH:
                 after = [key for key in others if key > self._our_key]
@@ -275,12 +286,10 @@ class Rooms:
 
     def _mates_in(self, record: RoomRecord) -> list[DeviceKey]:
         membership, others = self._membership(record.room), self.others(record.room)
-        if not membership.is_member(self._our_key) and record.inviter not in (
-            self._our_key,
-            *others,
-        ):
+        if not membership.is_member(self._our_key):
             # Whoever invited us can tell us more, and so can all of whom we know already.
-            others.append(record.inviter)
+            hosts = (*others, record.inviter, *self._hosts.get(record.room, ()))
+            others = [key for key in dict.fromkeys(hosts) if key != self._our_key]
         if record.stay is Stay.JOINED:
             return others
         # Those who do not know that we have left: they would wait for us for ever.
@@ -375,13 +384,13 @@ class Rooms:
             key: Whom.
 
         Returns:
-            The invitation; ``None`` where we do not know enough of it ourselves.
+            The invitation; ``None`` where they are not in it, or we do not know enough ourselves.
         """
         record = self._records.get(room)
         membership = self._membership(room)
         if record is None or membership.founder is None or membership.nonce is None:
             return None
-        if record.stay is not Stay.JOINED:
+        if record.stay is not Stay.JOINED or not membership.is_member(key):
             return None
         heads = self._journal.stored_heads(room)
         return Card(
@@ -413,17 +422,38 @@ class Rooms:
         if room_of(founder, bytes.fromhex(card.nonce)) != room:
             return succeed(None)
         if before is not None and before.stay is not Stay.LEFT:
+            if not self.is_in(room):
+                self._hosts.setdefault(room, {})[inviter] = None
+                self._find_mates()
             return succeed(None)
         membership = self._membership(room)
         has_heard = card.seen >= membership.left_with(self._our_key)
         if not has_heard or card.word < membership.removed_by(self._our_key):
             # They do not know yet that we are not there any more, and so do not want us back.
             return succeed(None)
+        self._hosts.pop(room, None)
         waiting = [one for one in self._records.values() if one.stay is Stay.INVITED]
         if len(waiting) >= MOST_INVITATIONS:
             del self._records[waiting[0].room]
         record = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
         return self.keep(record, RoomChange.INVITED, self.speaker(room, inviter))
+
+    @contextmanager
+    def leaving(self, room: bytes) -> Iterator[None]:
+        """
+        Say nothing in a room any more, since it is being left.
+
+        Args:
+            room: Which.
+
+        Yields:
+            Nothing; if it has not been left at the end, things can be said there again.
+        """
+        self._leaving.add(room)
+        try:
+            yield
+        finally:
+            self._leaving.discard(room)
 
     def check_room_for_more(self) -> None:
         """

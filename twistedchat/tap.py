@@ -355,7 +355,8 @@ def makeService(options: Options) -> Chat:
                 terminal = TerminalScreen(operator, reactor, cast(IReactorFromThreads, reactor))
                 terminal.start()
                 return terminal
-            screen = LineScreen(operator, reactor)
+            is_interactive = stdin is Stdin.LINES and os.isatty(0) and os.isatty(1)
+            screen = LineScreen(operator, reactor, is_interactive=is_interactive)
             # What is typed at a terminal that belongs to another job is not for us.
             nobody = stdin is Stdin.NOBODY
             keyboard = os.open(os.devnull, os.O_RDONLY) if nobody else _own(0, os.O_RDONLY)

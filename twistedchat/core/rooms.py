@@ -71,6 +71,7 @@ _Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 class _Founding(msgspec.Struct, frozen=True):
     name: _Name
     nonce: Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * NONCE_LENGTH}}}$")]
+    by: _Name
 
 
 class _Adding(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -116,18 +117,19 @@ def room_of(founder: DeviceKey, nonce: bytes) -> bytes:
     return sha256(b"twistedchat room 1\n" + founder.raw + nonce).digest()
 
 
-def founding(name: str, nonce: bytes) -> tuple[str, str]:
+def founding(name: str, nonce: bytes, by: str) -> tuple[str, str]:
     """
     What the first entry of a room says.
 
     Args:
         name: What the room is called.
         nonce: What it was made with.
+        by: What the founder is called.
 
     Returns:
         The kind and the body of an entry.
     """
-    return _said(FOUND, _Founding(name, nonce.hex()))
+    return _said(FOUND, _Founding(name, nonce.hex(), by))
 
 
 def adding(key: DeviceKey, name: str, seq: int = 0) -> tuple[str, str]:
@@ -221,6 +223,7 @@ class Membership:
         self.founder: DeviceKey | None = None
         self.name = ""
         self.nonce: bytes | None = None
+        self._founder_name = ""
         self._added: list[_Added] = []
         self._adds: Counter[DeviceKey] = Counter()
         # Of those who left: the numbers of the entries that say so, in order.
@@ -332,12 +335,13 @@ class Membership:
         self.founder = entry.author
         self.name = founding.name
         self.nonce = nonce
+        self._founder_name = founding.by
         return True
 
     def _evaluate(self) -> dict[DeviceKey, Member]:
         if self.founder is None:
             return {}
-        names = {self.founder: ""}
+        names = {self.founder: self._founder_name}
         # How much of what somebody said had been seen by whoever let them in last.
         seen: dict[DeviceKey, int] = {}
         # Adding makes members, whose adding makes more, or lets somebody back in; it never takes

@@ -57,7 +57,7 @@ def main() -> None:
     from twisted.internet import reactor
 
     assert IReactorFromThreads.providedBy(reactor)
-    journal = Journal(reactor, Path(sys.argv[1]))
+    journal = Journal(reactor, Path(sys.argv[1]), None)
     for name in AUTHORS:
         talker = Talker(name, journal)
         for _ in range(AT_ONCE):

@@ -74,7 +74,7 @@ class FullDiskTests(FileTestCase):
         """
         Open the journal on that disk.
         """
-        journal = Journal(self.here, self.disk, lambda _: self.here)
+        journal = Journal(self.here, self.disk, None, lambda _: self.here)
         self.addCleanup(journal.close)
         return journal
 
@@ -154,7 +154,7 @@ class FullDiskTests(FileTestCase):
         """
         self.fill()
 
-        error = self.assertRaises(ConfigError, Journal, self.here, self.disk)
+        error = self.assertRaises(ConfigError, Journal, self.here, self.disk, None)
         self.assertIn("Make room there", str(error))
         self.assertEqual([self.filler], list(self.disk.iterdir()))
         error = self.assertRaises(ConfigError, open_identity, self.disk)
@@ -203,7 +203,7 @@ class FileSizeTests(FileTestCase):
         What was written by halves is undone, and what comes afterwards is kept.
         """
         later = Later()
-        journal = Journal(later, self.folder, lambda _: later)
+        journal = Journal(later, self.folder, None, lambda _: later)
         author = Author()
         journal.append(author.says("before"))
         later.settle()
@@ -240,7 +240,7 @@ class PowerCutTests(FileTestCase):
         """
         super().setUp()
         here = Later()
-        journal = Journal(here, self.folder, lambda _: here)
+        journal = Journal(here, self.folder, None, lambda _: here)
         self.authors = [Author("Ann"), Author("Bob"), Author("Carl")]
         log = self.folder / "journal.sqlite-wal"
         # After each commit, how long the log was and how far everybody's entries reached.
@@ -270,7 +270,7 @@ class PowerCutTests(FileTestCase):
         (self.cut / "journal.sqlite").write_bytes(self.base)
         (self.cut / "journal.sqlite-wal").write_bytes(log)
         here = Here()
-        journal = Journal(here, self.cut, lambda _: here)
+        journal = Journal(here, self.cut, None, lambda _: here)
         for author in self.authors:
             reading = journal.read(ROOM, author.key, 0, PLENTY)
             entries: list[Entry] = self.successResultOf(reading)

@@ -23,12 +23,15 @@ from twistedchat.core.errors import ConfigError, StoreError
 from twistedchat.interfaces import IJournal
 from twistedchat.store import database
 from twistedchat.store import journal as journal_module
-from twistedchat.store.journal import LARGEST_GROUP, MOST_ENTRIES, STATEMENT_SIZES, Journal
+from twistedchat.store.journal import LARGEST_GROUP, Journal
+from twistedchat.store.reading import MOST_ENTRIES
+from twistedchat.store.writing import STATEMENT_SIZES
 from twistedchat.testing import identity_of
 
 # More than any test needs.
 PLENTY = 10**9
 
+OWNER = identity_of("Netech").key
 BOB = identity_of("Bob").key
 CARL = identity_of("Carl").key
 
@@ -55,7 +58,7 @@ class JournalTestCase(FileTestCase):
         """
         Open a journal.
         """
-        journal = Journal(here, folder or self.folder, lambda _: here)
+        journal = Journal(here, folder or self.folder, OWNER, lambda _: here)
 
         def close() -> None:
             closed = journal.close()
@@ -170,7 +173,7 @@ class EmptyJournalTests(JournalTestCase):
         """
         self.file.write_bytes(b"damaged")
 
-        error = self.assertRaises(ConfigError, Journal, self.here, self.folder)
+        error = self.assertRaises(ConfigError, Journal, self.here, self.folder, OWNER)
 
         self.assertIn(f"The journal {self.file} cannot be used", str(error))
 
@@ -180,7 +183,7 @@ class EmptyJournalTests(JournalTestCase):
         """
         self.do_outside("DROP TABLE receipts")
 
-        error = self.assertRaises(ConfigError, Journal, self.here, self.folder)
+        error = self.assertRaises(ConfigError, Journal, self.here, self.folder, OWNER)
 
         self.assertIn(f"The journal {self.file} cannot be used: no such table", str(error))
 
@@ -332,7 +335,7 @@ class KeepingTests(JournalTestCase):
         """
         Without a folder everything works, until it is closed.
         """
-        journal = Journal(self.here, None, lambda _: self.here)
+        journal = Journal(self.here, None, OWNER, lambda _: self.here)
         entries = self.author.says("hello", "world")
 
         self.successResultOf(journal.append(entries))
@@ -465,7 +468,7 @@ class ReadingTests(JournalTestCase):
 
         told = self.refuse(self.journal.read(ROOM, self.author.key, 0, PLENTY))
 
-        self.assertIn("an entry in it cannot be read", told)
+        self.assertIn("something in it cannot be read", told)
 
     def test_missing_file_is_told(self) -> None:
         """
@@ -499,7 +502,7 @@ class EveryEntryTests(FileTestCase):
         Every entry that can be signed comes back as it was, and its chain is whole.
         """
         here = Here()
-        journal = Journal(here, None, lambda _: here)
+        journal = Journal(here, None, OWNER, lambda _: here)
         author = Author()
         appended: list[Entry] = []
         for said in runs:
@@ -527,7 +530,7 @@ class EveryEntryTests(FileTestCase):
         Reading gives the longest signed part that is not too large, or else the shortest one.
         """
         here = Here()
-        journal = Journal(here, None, lambda _: here)
+        journal = Journal(here, None, OWNER, lambda _: here)
         author = Author()
         entries: list[Entry] = []
         for sizes in runs:

@@ -50,7 +50,7 @@ def open_journal(folder: Path) -> Journal:
     """
     from twisted.internet import reactor
 
-    return Journal(cast(IReactorFromThreads, reactor), folder)
+    return Journal(cast(IReactorFromThreads, reactor), folder, None)
 
 
 async def read_all(journal: Journal, author: Author) -> list[Entry]:

@@ -544,7 +544,9 @@ class ServiceTestCase(TapTestCase):
         self.patch(tap, "open_ports", self.open_ports)
         self.patch(tap, "raise_file_limit", self.raise_file_limit)
         self.patch(tap, "lock_folder", self.lock)
-        self.patch(tap, "Journal", lambda _, folder: Journal(Here(), folder, lambda _: Here()))
+        self.patch(
+            tap, "Journal", lambda _, folder, key: Journal(Here(), folder, key, lambda _: Here())
+        )
         self.patch(tap, "Lan", FakeLan)
         self.signals: dict[int, Callable[[int, FrameType | None], None]] = {}
         self.patch(signal, "getsignal", lambda number: signal.SIG_DFL)

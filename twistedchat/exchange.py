@@ -30,6 +30,7 @@ from twistedchat.core.events import (
     Event,
     ForkSeen,
     LetIn,
+    OutOfStep,
     RoomChange,
     RoomTextReceived,
     StoreFailed,
@@ -83,6 +84,11 @@ LONGEST_PAUSE = 3.0
 MOST_TOLD = 300
 
 
+# Chains of one session of which something was dropped: more than there can be without its lying. If
+# it does, it is taken to leave out what it had sent before.
+MOST_DROPPED = 1000
+
+
 @dataclass(slots=True, eq=False)
 class _Partner:
     """
@@ -122,6 +128,14 @@ class _Partner:
         self.rooms.discard(room)
         self.invited.discard(room)
         self.told = {chain: seq for chain, seq in self.told.items() if chain[0] != room}
+
+    def drop(self, chain: Chain) -> None:
+        """
+        Something of a chain came that we cannot take yet.
+        """
+        if len(self.missed) < MOST_DROPPED:
+            self.dropped[chain] = None
+            self.missed.add(chain)
 
 
 @dataclass(slots=True, eq=False)
@@ -186,7 +200,11 @@ class Exchange:
             clock, identity, journal, self._who_is_there, self._wrote, self._rewrote
         )
         self._partners: dict[PeerProtocol, _Partner] = {}
+        # Chains of which something is being read, to be sent; and to be compared before that, with
+        # what the other side has told last.
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
+        self._comparing: dict[tuple[PeerProtocol, Chain], tuple[int, str]] = {}
+        self._told_out_of_step: set[DeviceKey] = set()
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
         # Rooms in which something is new that others may not have.
@@ -266,7 +284,7 @@ class Exchange:
         partner = self._partners[link]
         chain = (entries[0].room, entries[0].author)
         after = partner.outbox.next_after(chain, entries[-1].seq)
-        is_next = after == entries[0].seq - 1 and (link, chain) not in self._reading
+        is_next = after == entries[0].seq - 1 and not self._is_reading(link, chain)
         is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
         if not (is_next and is_offered) or link.is_choked:
             self.pump(link)
@@ -357,7 +375,8 @@ class Exchange:
                         # What was sent beyond the end is not going to be answered.
                         partner.outbox.rewind((room, author))
             fresh = [room for room in shared if room not in told]
-            again = [chain for chain in partner.dropped if self._lacks(chain)]
+            lacking = filter(self._lacks, partner.dropped)
+            again = [chain for chain in lacking if chain[0] in shared]
             if fresh:
                 self._tell(link, fresh)
             if again:
@@ -368,8 +387,10 @@ class Exchange:
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
+        record = self._rooms.find(room)
         head, _ = self._journal.heads(room).get(author, (0, NOTHING))
-        return self._rooms.counts(room, author, head + 1)
+        is_open = record is None or record.stay is Stay.JOINED
+        return is_open and self._rooms.counts(room, author, head + 1)
 
     def session_lost(self, link: PeerProtocol) -> None:
         """
@@ -429,8 +450,11 @@ class Exchange:
             link.say(Have(rooms=held, read=self._read_marks(partner)))
 
     def _invite(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
-        # To those who have not let us in it cannot be said yet.
-        if link.session is None or not link.session.lets_us_in or room in partner.invited:
+        session = link.session
+        if session is None or room in partner.invited:
+            return
+        if not (session.lets_us_in and session.lets_them_in):
+            # It cannot be said yet.
             return
         card = self._rooms.card(room, partner.key)
         if card is not None:
@@ -527,7 +551,7 @@ class Exchange:
             if last is not None:
                 head = min(head, last)
             chain = (room, author)
-            if (link, chain) in self._reading:
+            if self._is_reading(link, chain):
                 continue
             if author == self._our_key and not self.posting.may_offer(room):
                 continue
@@ -545,11 +569,17 @@ class Exchange:
                 errbackArgs=(link, chain),
             ).addErrback(self._log_failure)
 
+    def _is_reading(self, link: PeerProtocol, chain: Chain) -> bool:
+        return (link, chain) in self._reading or (link, chain) in self._comparing
+
     async def _read_to_send(self, chain: Chain, after: int, head: int) -> list[Entry]:
         room, author = chain
-        if author == self._our_key:
-            await self.posting.offer(room, head)
-        return await self._journal.read(room, author, after, MOST_READ)
+        if author != self._our_key:
+            return await self._journal.read(room, author, after, MOST_READ)
+        await self.posting.offer(room, head)
+        entries = await self._journal.read(room, author, after, MOST_READ)
+        # What has been written meanwhile can still be recalled.
+        return [entry for entry in entries if entry.seq <= head]
 
     def _has_read(
         self,
@@ -572,6 +602,7 @@ class Exchange:
 
     def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
         self._reading.discard((link, chain))
+        self._comparing.pop((link, chain), None)
         self._store_failed(link, failure)
 
     # Hearing what the other side holds.
@@ -603,7 +634,7 @@ class Exchange:
                 partner.forget(room)
                 partner.rooms.add(room)
                 self._tell(link, [room])
-            self._compare(partner, room, told, again=frame.again)
+            self._compare(link, partner, room, told, again=frame.again)
         for room in shared:
             self._invite(link, partner, room)
         for name, told in frame.rooms.items():
@@ -613,7 +644,13 @@ class Exchange:
         self.pump(link)
 
     def _compare(
-        self, partner: _Partner, room: bytes, told: dict[str, tuple[int, str]], *, again: bool
+        self,
+        link: PeerProtocol,
+        partner: _Partner,
+        room: bytes,
+        told: dict[str, tuple[int, str]],
+        *,
+        again: bool,
     ) -> None:
         heads = self._journal.stored_heads(room)
         to_come: dict[DeviceKey, int] = {}
@@ -621,18 +658,11 @@ class Exchange:
             if str(author) not in told:
                 continue
             seq, their_hash = told[str(author)]
-            head, our_hash = heads.get(author, (0, NOTHING))
+            head, _ = heads.get(author, (0, NOTHING))
             chain = (room, author)
-            if seq and seq == head and their_hash != our_hash.hex():
-                partner.outbox.give_up(chain)
-                continue
             if again:
                 partner.outbox.rewind(chain)
-            partner.outbox.told(chain, min(seq, head))
-            # Where it holds more than we ever said, we have lost ours, or those are another one's:
-            # that it has what we hold is shown when all of it has come back.
-            if author == self._our_key and seq <= head:
-                self._acknowledged(room, partner.key, seq)
+            self._told(link, partner, chain, seq, their_hash)
             end = seq if last is None else min(seq, last)
             if end > head and author != self._our_key:
                 to_come[author] = end
@@ -647,6 +677,66 @@ class Exchange:
             promises = partner.promises.setdefault(room, {})
             promises.update({author: seq for author, (seq, _) in islice(told.items(), MOST_TOLD)})
             self._check_invitation(partner, record)
+
+    def _told(
+        self, link: PeerProtocol, partner: _Partner, chain: Chain, seq: int, their_hash: str
+    ) -> None:
+        room, author = chain
+        outbox = partner.outbox
+        head, our_hash = self._journal.stored_heads(room).get(author, (0, NOTHING))
+        if outbox.has_given_up(chain):
+            return
+        if (link, chain) in self._comparing:
+            # The last of what it tells meanwhile is all that counts.
+            self._comparing[link, chain] = seq, their_hash
+        elif seq and seq == head and their_hash != our_hash.hex():
+            self._out_of_step(partner, chain)
+        elif 0 < seq < head and not outbox.has(chain):
+            # What it holds may be another one's with the same numbers, where a journal was lost or
+            # a key is used twice. What it tells later, it has got from us.
+            self._comparing[link, chain] = seq, their_hash
+            self._journal.read(room, author, seq - 1, 1).addCallbacks(
+                self._has_compared,
+                self._cannot_read,
+                callbackArgs=(link, partner, chain, seq, their_hash),
+                errbackArgs=(link, chain),
+            ).addErrback(self._log_failure)
+        else:
+            self._agreed(partner, chain, seq, head)
+
+    def _has_compared(
+        self,
+        entries: list[Entry],
+        link: PeerProtocol,
+        partner: _Partner,
+        chain: Chain,
+        seq: int,
+        their_hash: str,
+    ) -> None:
+        told = self._comparing.pop((link, chain))
+        if self._partners.get(link) is not partner:
+            return
+        if not entries or entries[0].hash.hex() != their_hash:
+            self._out_of_step(partner, chain)
+            return
+        self._agreed(partner, chain, seq, seq)
+        self._told(link, partner, chain, *told)
+        self.pump(link)
+
+    def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
+        room, author = chain
+        partner.outbox.told(chain, min(seq, head))
+        # Where it holds more than we ever said, we have lost ours: that it has what we hold is
+        # shown when all of it has come back.
+        if author == self._our_key and seq <= head:
+            self._acknowledged(room, partner.key, seq)
+
+    def _out_of_step(self, partner: _Partner, chain: Chain) -> None:
+        partner.outbox.give_up(chain)
+        contact = self._contacts.find(partner.key)
+        if contact is not None and contact.key not in self._told_out_of_step:
+            self._told_out_of_step.add(contact.key)
+            self._publish(OutOfStep(contact))
 
     def _check_invitation(self, partner: _Partner, record: RoomRecord) -> None:
         # Whoever invited us holds nothing more that we lack, and nobody there has added us.
@@ -743,13 +833,17 @@ class Exchange:
         run = run_of_frame(frame)
         record = self._rooms.find(run.room)
         is_shared = run.room in self._rooms.shared_with(partner.key)
+        chain = (run.room, run.author)
         if record is not None and not (is_shared and record.stay is Stay.JOINED):
-            # Sent before it knew that one of us is no longer there.
+            # Sent before it knew that one of us is no longer there, or not there yet.
+            partner.drop(chain)
             return
         if not is_shared:
             raise RemoteProtocolError("not-shared", "It sent entries of a room that is not shared.")
         entries = check_run(run)
-        chain = (run.room, run.author)
+        if partner.outbox.has_given_up(chain):
+            # It goes on where we part.
+            return
         try:
             taken = take_run(entries, self._journal.heads(run.room))
         except RemoteProtocolError:
@@ -760,9 +854,10 @@ class Exchange:
         first = taken[0] if isinstance(taken, tuple) and taken else None
         if first is not None and not self._can_take(first):
             # By somebody of whom we do not know (yet) that they may, or beyond their end.
-            partner.dropped[chain] = None
-            partner.missed.add(chain)
+            partner.drop(chain)
         elif isinstance(taken, Forked):
+            if run.author == self._our_key:
+                self._out_of_step(partner, chain)
             partner.outbox.give_up(chain)
             self._forked(link, taken.entry)
         elif not taken:
@@ -771,7 +866,7 @@ class Exchange:
         else:
             self._journal.append(taken).addCallbacks(
                 self._has_stored,
-                lambda failure: self._store_failed(link, failure),
+                lambda failure: self._not_kept(link, run.room, failure),
                 callbackArgs=(partner, taken),
             ).addErrback(self._log_failure)
 
@@ -866,6 +961,13 @@ class Exchange:
             return
         self._tell_store_failed(failure)
         self._sessions.rest(key)
+
+    def _not_kept(self, link: PeerProtocol, room: bytes, failure: Failure) -> None:
+        self._store_failed(link, failure)
+        # Others may have sent the same: it seemed to be there already, and they wait for an answer.
+        for other, partner in list(self._partners.items()):
+            if room in partner.rooms and not other.is_closed:
+                self._sessions.rest(partner.key)
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)

@@ -234,7 +234,7 @@ class Node(MultiService):
             self._unlearn,
         )
         self._whereabouts = Whereabouts(
-            clock, surroundings.randomness, store.contacts, self._sessions
+            clock, surroundings.randomness, store.contacts, self._rooms.mates, self._sessions
         )
         for endpoint in endpoints:
             listening = StreamServerEndpointService(endpoint, PeerFactory(self._doorman))
@@ -382,7 +382,10 @@ class Node(MultiService):
             self._unlearn(link.their_address)
         self._exchange.session_opened(link)
         contact = self._contacts.find(session.their_key)
-        if session.lets_them_in and contact is not None:
+        if session.lets_them_in and contact is None:
+            # A roommate: nothing but the room is between us.
+            self._let_in(link)
+        elif session.lets_them_in and contact is not None:
             # One that takes the place of another is no news.
             if before is None or not before.is_connected:
                 now = self._clock.seconds()
@@ -582,13 +585,9 @@ class Node(MultiService):
     def _invited(self, link: PeerProtocol, card: Card) -> None:
         session = link.session
         # Those whom the person knows may invite; others wait until somebody does.
-        if session is not None and self._contacts.find(session.their_key) is not None:
-            self._rooms.invited(card, session.their_key).addErrback(
-                lambda failure: self._store_failed(failure)
-            )
-            if self._rooms.is_awaited(bytes.fromhex(card.room)):
-                # They can tell us more, too.
-                self._rooms_changed()
+        is_known = session is not None and self._contacts.find(session.their_key) is not None
+        if session is not None and is_known and self._rooms.invited(card, session.their_key):
+            self._rooms_changed()
 
     def _store_failed(self, failure: Failure) -> None:
         failure.trap(StoreError)

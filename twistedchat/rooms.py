@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from twistedchat.core.entries import NOTHING, Entry, direct_room
@@ -68,7 +68,8 @@ class Rooms:
         self._records = {record.room: record for record in journal.rooms()}
         self._memberships: dict[bytes, Membership] = {}
         self._leaving: set[bytes] = set()
-        # Those who have invited us to a room beside the first, while we do not know that we are in.
+        # Those who say that we are in a room in which we are not, as far as we know, beside whoever
+        # said it first.
         self._hosts: dict[bytes, dict[DeviceKey, None]] = {}
         for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
             self._membership(entry.room).take([entry])
@@ -258,6 +259,12 @@ class Rooms:
         """
         return key in self._mates
 
+    def mates(self) -> list[DeviceKey]:
+        """
+        Everybody who is in a room with us.
+        """
+        return list(self._mates)
+
     def neighbours(self) -> list[DeviceKey]:
         """
         With whom we should have a session for the rooms' sake.
@@ -326,13 +333,26 @@ class Rooms:
             by: Who did it; ``None`` for ourselves.
 
         Returns:
-            Fires when it is on the disk, or fails with `StoreError`.
+            Fires when it is on the disk, and has been told; or fails with `StoreError`, and nothing
+            has changed.
         """
+        before = self._records.get(record.room)
         self._records[record.room] = record
         self._find_mates()
-        if change is not None:
-            self._publish(RoomChanged(record, change, by))
-        return self._journal.keep_room(record)
+
+        def kept(_: None) -> None:
+            if change is not None:
+                self._publish(RoomChanged(record, change, by))
+
+        def not_kept(failure: Failure) -> Failure:
+            if self._records.get(record.room) is record:
+                del self._records[record.room]
+                if before is not None:
+                    self._records[record.room] = before
+                self._find_mates()
+            return failure
+
+        return self._journal.keep_room(record).addCallbacks(kept, not_kept)
 
     def stored(self, room: bytes, entries: Sequence[Entry]) -> bool:
         """
@@ -402,7 +422,7 @@ class Rooms:
             word=heads.get(membership.founder, (0, NOTHING))[0],
         )
 
-    def invited(self, card: Card, inviter: DeviceKey) -> Deferred[None]:
+    def invited(self, card: Card, inviter: DeviceKey) -> bool:
         """
         Somebody says that we are a member of a room.
 
@@ -411,32 +431,38 @@ class Rooms:
             inviter: Who says so.
 
         Returns:
-            Fires when it is kept; at once where it is no news, or no room.
+            Whether we may share more with them now.
         """
         room = bytes.fromhex(card.room)
         before = self._records.get(room)
         try:
             founder = parse_key(card.founder)
         except InvalidKey:
-            return succeed(None)
+            return False
         if room_of(founder, bytes.fromhex(card.nonce)) != room:
-            return succeed(None)
+            return False
         if before is not None and before.stay is not Stay.LEFT:
-            if not self.is_in(room):
-                self._hosts.setdefault(room, {})[inviter] = None
-                self._find_mates()
-            return succeed(None)
+            return not self.is_in(room) and self._add_host(room, inviter)
         membership = self._membership(room)
         has_heard = card.seen >= membership.left_with(self._our_key)
         if not has_heard or card.word < membership.removed_by(self._our_key):
             # They do not know yet that we are not there any more, and so do not want us back.
-            return succeed(None)
+            return self._add_host(room, inviter)
         self._hosts.pop(room, None)
         waiting = [one for one in self._records.values() if one.stay is Stay.INVITED]
         if len(waiting) >= MOST_INVITATIONS:
             del self._records[waiting[0].room]
         record = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
-        return self.keep(record, RoomChange.INVITED, self.speaker(room, inviter))
+        self.keep(record, RoomChange.INVITED, self.speaker(room, inviter)).addErrback(
+            self._tell_store_failed
+        )
+        return False
+
+    def _add_host(self, room: bytes, key: DeviceKey) -> bool:
+        self._hosts.setdefault(room, {})[key] = None
+        before = room in self._mates.get(key, ())
+        self._find_mates()
+        return not before and room in self._mates.get(key, ())
 
     @contextmanager
     def leaving(self, room: bytes) -> Iterator[None]:

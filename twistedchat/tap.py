@@ -311,7 +311,7 @@ def makeService(options: Options) -> Chat:
         identity, _ = open_identity(folder)
         contacts_file = ContactsFile(folder)
         contacts = Contacts(contacts_file.read())
-        journal = Journal(cast(IReactorFromThreads, reactor), folder)
+        journal = Journal(cast(IReactorFromThreads, reactor), folder, identity.key)
     except ConfigError as error:
         raise SystemExit(f"p2pchat: {error}") from None
     raise_file_limit()

@@ -1475,6 +1475,8 @@ class MemoryJournal:
         self.is_slow = False
         self._rooms: dict[bytes, RoomRecord] = {}
         self._lines: list[LineOfHistory] = []
+        # How many there ever were: no number is given twice, also when lines are gone.
+        self._last_line = 0
         self._marks: dict[Place, int] = {}
         self._offers: dict[bytes, int] = {}
         self._heads: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
@@ -1490,7 +1492,10 @@ class MemoryJournal:
             self._marks.update(before._marks)
             self._offers.update(before._offers)
             self.forks += before.forks
-            self._store(before.entries)
+            self.entries += before.entries
+            self._lines += before._lines
+            self._last_line = before._last_line
+            self._stored = before._copy_of_stored()
             for entries, _ in islice(before._waiting, written):
                 self._store(entries)
             self._heads = self._copy_of_stored()
@@ -1552,9 +1557,10 @@ class MemoryJournal:
         self.entries += entries
 
     def _keep_line(self, entry: Entry) -> None:
+        self._last_line += 1
         self._lines.append(
             LineOfHistory(
-                len(self._lines) + 1,
+                self._last_line,
                 entry.room,
                 entry.author,
                 None,
@@ -1684,8 +1690,10 @@ class MemoryJournal:
         """
         Keep a classic message: see `IJournal`.
         """
-        number = len(self._lines) + 1
-        self._lines.append(LineOfHistory(number, address, None, name, is_ours, 0, time, text))
+        self._last_line += 1
+        self._lines.append(
+            LineOfHistory(self._last_line, address, None, name, is_ours, 0, time, text)
+        )
 
     def history(
         self, place: Place | None, since: float, before: LineOfHistory | None, most: int
@@ -1746,7 +1754,7 @@ class MemoryJournal:
         """
         The person has looked: see `IJournal`.
         """
-        self._marks[place] = len(self._lines)
+        self._marks[place] = self._last_line
 
     def offered(self, room: bytes) -> int:
         """

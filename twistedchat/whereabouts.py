@@ -40,6 +40,7 @@ class Whereabouts:
         clock: Tells the time.
         randomness: Gives so many random octets.
         contacts: Whom we know.
+        roommates: Tells who is in a room with us.
         sessions: Who is there; it is given the hints.
     """
 
@@ -48,11 +49,13 @@ class Whereabouts:
         clock: IReactorTime,
         randomness: Callable[[int], bytes],
         contacts: ContactList,
+        roommates: Callable[[], list[DeviceKey]],
         sessions: Sessions,
     ) -> None:
         self._clock = clock
         self._randomness = randomness
         self._contacts = contacts
+        self._roommates = roommates
         self._sessions = sessions
         self._records: list[Record] = []
         # What we asked each peer last: the salt, for whom, and when.
@@ -159,7 +162,9 @@ class Whereabouts:
                 self._sessions.hint(key, addresses)
 
     def _known(self) -> list[DeviceKey]:
-        return [contact.key for contact in self._contacts.all() if not contact.is_blocked]
+        contacts = {contact.key: contact for contact in self._contacts.all()}
+        known = dict.fromkeys((*contacts, *self._roommates()))
+        return [key for key in known if key not in contacts or not contacts[key].is_blocked]
 
     def _where(self, key: DeviceKey) -> tuple[str, ...]:
         contact = self._contacts.find(key)

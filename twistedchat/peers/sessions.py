@@ -628,7 +628,8 @@ class Sessions(Service):
         if not self.running or not self._is_known(key) or key in self._live or key in self._left:
             return
         contact = self._contacts.find(key)
-        if not (self._hints.get(key) or (contact and contact.addresses)):
+        # Of a roommate others can tell where it is.
+        if not (self._hints.get(key) or (contact and contact.addresses) or self._is_roommate(key)):
             return
         timer = self._clock.callLater(
             delay * (0.5 + self._jitter()), self._redial_now, key, max(delay, FIRST_REDIAL)

@@ -237,7 +237,7 @@ class Recall:
         node, place = world.node_of(self.who), world.place_of(self.who, self.where)
         if node is None or place is None:
             return "cannot"
-        world.try_to(node.recall(place))
+        world.try_to(node.recall(place).addCallback(world.recalled.add))
         return ""
 
 
@@ -336,6 +336,7 @@ class Schedule:
         seed: What chance begins with.
         names: Who there is.
         liars: Who of them lies.
+        strangers: Pairs of those who do not know each other.
         is_tls_real: Whether connections are really encrypted.
         steps: What happens, each after so many seconds.
     """
@@ -343,6 +344,7 @@ class Schedule:
     seed: int
     names: tuple[str, ...]
     liars: tuple[str, ...]
+    strangers: tuple[tuple[str, str], ...]
     is_tls_real: bool
     steps: tuple[tuple[float, Step], ...]
 
@@ -368,7 +370,19 @@ def schedule_of(seed: int) -> Schedule:
     count = chance.choice((10, 20, 30))
     for number in range(count):
         steps.append((chance.choice(PAUSES), _step(chance, names, number)))
-    return Schedule(seed, names, (), seed % 8 == 0, tuple(steps))
+    strangers = _strangers(chance, names) if chance.random() < 0.4 else ()
+    return Schedule(seed, names, (), strangers, seed % 8 == 0, tuple(steps))
+
+
+def _strangers(chance: Random, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    # Everybody knows somebody, so that all hang together.
+    known = {(chance.choice(names[:index]), name) for index, name in enumerate(names) if index}
+    return tuple(
+        (one, other)
+        for index, other in enumerate(names)
+        for one in names[:index]
+        if (one, other) not in known and chance.random() < 0.7
+    )
 
 
 def _offset(chance: Random) -> int:

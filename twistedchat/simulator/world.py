@@ -38,7 +38,7 @@ from twistedchat.core.events import (
 )
 from twistedchat.core.history import Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.rooms import Membership
+from twistedchat.core.rooms import LEAVE, Membership
 from twistedchat.core.roster import Recipient, RoomId
 from twistedchat.core.trust import Contact, Contacts
 from twistedchat.node import Node, Store, Surroundings
@@ -163,6 +163,7 @@ class World:
         seed: What chance begins with.
         names: Who there is.
         liars: Who of them lies.
+        strangers: Pairs of those who do not know each other.
         is_tls_real: Whether connections are really encrypted.
 
     Attributes:
@@ -171,17 +172,26 @@ class World:
         rooms: The rooms that were founded, by the numbers that steps have for them.
         founders: Who founded them.
         void: Texts that nobody may take for a part of any room.
+        recalled: Texts that were taken back.
         faults: What was not as it should be.
     """
 
     def __init__(
-        self, seed: str, names: Sequence[str], liars: Iterable[str] = (), *, is_tls_real: bool
+        self,
+        seed: str,
+        names: Sequence[str],
+        liars: Iterable[str] = (),
+        strangers: Iterable[tuple[str, str]] = (),
+        *,
+        is_tls_real: bool,
     ) -> None:
         self.network = Network(seed, is_tls_real=is_tls_real)
         self.people: dict[str, Person] = {}
+        self._strangers = {frozenset(pair) for pair in strangers}
         self.rooms: dict[int, bytes] = {}
         self.founders: dict[int, str] = {}
         self.void: set[str] = set()
+        self.recalled: set[str] = set()
         self.faults: list[str] = []
         self._trace: list[str] = []
         self._boots = 0
@@ -196,8 +206,11 @@ class World:
             person.disk.contacts = [
                 Contact(other.key, other.name, addresses=(Address(other.host, PORT),), since=START)
                 for other in self.people.values()
-                if other is not person
+                if other is not person and not self._are_strangers(person, other)
             ]
+
+    def _are_strangers(self, one: Person, other: Person) -> bool:
+        return frozenset((one.name, other.name)) in self._strangers
 
     # What is so.
 
@@ -441,7 +454,8 @@ class World:
         for holder in holders:
             entries = holder.disk.chains.get((place, person.key), [])
             body = "".join(one.said.body for one in entries if one.said.kind == TEXT)
-            if text not in body and not person.is_forked:
+            was_recalled = any(piece in text for piece in self.recalled)
+            if text not in body and not person.is_forked and not was_recalled:
                 self.blame(
                     f"{person.name} was told {result.progress.name} of {text[:40]!r}, "
                     f"and {holder.name} has it not"
@@ -465,11 +479,25 @@ class World:
         for place in self._places(person):
             came = person.disk.texts(place, person.key) - person.came_before[place]
             shown = person.shown_in(place) - person.shown_before[place]
-            if shown > came or (shown < came and not was_killed):
+            void = self._void_texts(person, place)
+            if shown > came or (shown < came - void and not was_killed):
                 where = [number for number, room in self.rooms.items() if room == place]
                 self.blame(
                     f"{person.name} was shown {shown} of {came} texts in {where or 'a direct one'}"
                 )
+
+    def _void_texts(self, person: Person, room: bytes) -> int:
+        # Texts that came and are no part of the room, such as those of somebody who had left.
+        if room not in self.rooms.values():
+            return 0
+        entries = person.disk.entries(room)
+        membership = Membership(room)
+        membership.take(entries)
+        return sum(
+            one.said.kind == TEXT and not membership.counts(one.author, one.seq)
+            for one in entries
+            if one.author != person.key
+        )
 
     # The end.
 
@@ -501,6 +529,8 @@ class World:
                 if one.key < other.key:
                     room = direct_room(one.key, other.key)
                     for author in (one, other):
+                        if self._are_strangers(one, other):
+                            break
                         chain = (room, author.key)
                         held, there = (len(who.disk.chains.get(chain, ())) for who in (one, other))
                         if held != there:
@@ -513,38 +543,52 @@ class World:
 
     def _differences_in(self, number: int) -> Iterator[str]:
         room = self.rooms[number]
-        people = self.honest()
+        stays = {
+            one: {record.room: record.stay for record in one.node.rooms()}
+            for one in self.honest()
+            if one.node is not None
+        }
+        joined = [one for one in stays if stays[one].get(room) is Stay.JOINED]
+        seen = {
+            one: {who.key for who in one.node.members(RoomId(room))} if one.node else set()
+            for one in joined
+        }
+        # All that those hold together who take themselves for members.
         longest: dict[DeviceKey, list[Entry]] = {}
-        for person in people:
-            for (of, author), entries in person.disk.chains.items():
-                if of == room and len(entries) > len(longest.get(author, ())):
-                    longest[author] = entries
+        for person in joined:
+            if person.key in seen[person]:
+                for (of, author), entries in person.disk.chains.items():
+                    if of == room and len(entries) > len(longest.get(author, ())):
+                        longest[author] = entries
         truth = Membership(room)
         truth.take([entry for entries in longest.values() for entry in entries])
+        members = {one.key for one in truth.members() if one.is_in}
+        for person in stays:
+            ours = person.disk.chains.get((room, person.key), [])
+            has_left = room not in stays[person] and ours and ours[-1].said.kind == LEAVE
+            if person.key in members and has_left:
+                yield f"{person.name} has left {number}, and nobody knows"
         forked = {one.key for one in self.people.values() if one.is_forked}
-        wanted = {
-            (author, len([one for one in entries if truth.counts(author, one.seq)]))
-            for author, entries in longest.items()
-            if author not in forked
-        }
-        wanted = {(author, count) for author, count in wanted if count}
-        for person in people:
-            record = person.disk.rooms.get(room)
-            if record is None or record.stay is not Stay.JOINED or not truth.is_member(person.key):
-                continue
-            held = {
-                (author, len([one for one in entries if truth.counts(author, one.seq)]))
-                for (of, author), entries in person.disk.chains.items()
+        inside = [one for one in joined if one.key in members]
+        held = {
+            one: {
+                (author, count)
+                for (of, author), entries in one.disk.chains.items()
                 if of == room and author not in forked
+                for count in [sum(truth.counts(author, entry.seq) for entry in entries)]
+                if count
             }
-            held = {(author, count) for author, count in held if count}
-            if held != wanted:
-                yield f"{person.name} in {number}: {self._in_words(held ^ wanted)}"
-            if person.node is not None:
-                there = {one.key for one in person.node.members(RoomId(room))}
-                members = {one.key for one in truth.members() if one.is_in}
-                if there != members:
-                    yield f"{person.name} sees {len(there)} of {len(members)} in {number}"
+            for one in inside
+        }
+        wanted = {
+            author: max(count for counts in held.values() for who, count in counts if who == author)
+            for author in {who for counts in held.values() for who, _ in counts}
+        }
+        for person in inside:
+            if held[person] != set(wanted.items()):
+                yield f"{person.name} in {number}: {self._in_words(held[person] ^ set(wanted.items()))}"
+            if seen[person] != members:
+                yield f"{person.name} sees {len(seen[person])} of {len(members)} in {number}"
 
     def _in_words(self, counts: Iterable[tuple[DeviceKey, int]]) -> str:
         names = {one.key: one.name for one in self.people.values()}
@@ -556,9 +600,18 @@ class World:
         """
         self._check_receipts()
         self._check_histories()
+        self._check_strangers()
         for person in self.honest():
             if person.node is not None:
                 self._check_shown(person, was_killed=False)
+
+    def _check_strangers(self) -> None:
+        for pair in self._strangers:
+            one, other = (self.people[name] for name in sorted(pair))
+            room = direct_room(one.key, other.key)
+            for person in (one, other):
+                if room in self._places(person):
+                    self.blame(f"{one.name} and {other.name} do not know each other, and talked")
 
     def _check_histories(self) -> None:
         for person in self.honest():
@@ -674,6 +727,7 @@ def simulate_steps(
     names: Sequence[str],
     steps: Iterable[tuple[float, Step]],
     liars: Iterable[str] = (),
+    strangers: Iterable[tuple[str, str]] = (),
     *,
     is_tls_real: bool = False,
 ) -> Outcome:
@@ -685,9 +739,10 @@ def simulate_steps(
         names: Who there is.
         steps: What happens, each after so many seconds.
         liars: Who of them lies.
+        strangers: Pairs of those who do not know each other.
         is_tls_real: Whether connections are really encrypted.
 
     Returns:
         How it ended.
     """
-    return World(seed, names, liars, is_tls_real=is_tls_real).run(steps)
+    return World(seed, names, liars, strangers, is_tls_real=is_tls_real).run(steps)

@@ -18,7 +18,7 @@ from twistedchat.store.files import draft_beside, sync_folder
 __all__ = ["connect", "explain", "open_database", "schema_steps"]
 
 # How many files there are in ``schema/``.
-VERSION = 1
+VERSION = 2
 
 # Tells our files from other programs' (https://www.sqlite.org/fileformat.html section 1.3.15).
 APPLICATION_ID = int.from_bytes(b"twch")

@@ -1,9 +1,9 @@
 """
-The journal: every entry that we hold, in SQLite, without the reactor ever waiting for a disk.
+The journal: all that was said and that we hold, in SQLite, without the reactor waiting for a disk.
 
 Two threads do the work, one that writes and one that reads. What is appended while a commit goes
-on is committed together by the next one. What is known without looking (heads, times, receipts)
-is in memory, and touched by the reactor's thread alone.
+on is committed together by the next one. What is known without looking (heads, times, receipts,
+how much is unread) is in memory, and touched by the reactor's thread alone.
 
 Each call into SQLite lets another thread run Python, and while the reactor is busy it takes a while
 to get that right back. So neither of the two goes row by row: hundreds of rows are written by one
@@ -15,28 +15,48 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TypeVar
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twistedchat.core.entries import NOTHING, Entry, Said
+from twistedchat.core.addresses import Address
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Said
 from twistedchat.core.errors import ConfigError, StoreError
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
+from twistedchat.core.rooms import MEMBERSHIP
 from twistedchat.interfaces import IJournal
 from twistedchat.store.database import connect, explain, open_database, schema_steps
+from twistedchat.store.reading import Reader
 from twistedchat.store.workers import ThreadWorker, Worker
+from twistedchat.store.writing import (
+    LOT,
+    MOST_BEHIND,
+    Append,
+    Chain,
+    Fork,
+    Head,
+    Item,
+    Look,
+    Offer,
+    Plain,
+    Receipt,
+    Record,
+    Replace,
+    Writer,
+)
 
-__all__ = ["LARGEST_GROUP", "MOST_ENTRIES", "Journal"]
+__all__ = ["LARGEST_GROUP", "MOST_MEMBERSHIP", "Journal"]
+
+T = TypeVar("T")
 
 FILE = "journal.sqlite"
 
@@ -44,30 +64,41 @@ FILE = "journal.sqlite"
 # and telling the reactor of them takes it a few milliseconds.
 LARGEST_GROUP = 1000
 
-# Entries in one answer. They are bounded by the size of their bodies, but some have none; and of
-# very short ones a frame holds no more than twice as many.
-MOST_ENTRIES = 1000
+# Entries of membership that stay in memory, half a megabyte of them. Who asks for more than that
+# lets the disk be read again.
+MOST_MEMBERSHIP = 1000
 
-# Rows in one statement: as many as there are, up to the first; what is left over is one more, so
-# that a group takes few statements and they stay prepared. SQLite takes 32766 values in one
-# (https://www.sqlite.org/limits.html), and a row has eight.
-STATEMENT_SIZES = (500, 100)
-
-_INTO_ROOMS = "INSERT INTO rooms (id, name)"
-_INTO_KEYS = "INSERT INTO keys (id, key)"
-_INTO_ENTRIES = "INSERT INTO entries (room, author, seq, time, kind, body, hash, signature)"
-_INTO_RECEIPTS = "INSERT OR REPLACE INTO receipts (room, holder, seq)"
-_INTO_FORKS = (
-    "INSERT OR IGNORE INTO forks (room, author, seq, time, kind, body, hash, signature, prev) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-
+# From chain to chain, without going through the entries of each.
 _HEADS = """
-SELECT rooms.name, keys.key, entries.seq, entries.hash
-FROM (SELECT room, author, max(seq) AS seq FROM entries GROUP BY room, author) AS heads
-JOIN entries USING (room, author, seq)
-JOIN rooms ON rooms.id = room
-JOIN keys ON keys.id = author
+WITH RECURSIVE chains (id) AS (
+    SELECT * FROM (SELECT id FROM entries ORDER BY room, author LIMIT 1)
+    UNION ALL
+    SELECT coalesce(
+        (
+            SELECT id FROM entries AS next
+            WHERE next.room = entries.room AND next.author > entries.author
+            ORDER BY next.author LIMIT 1
+        ),
+        (
+            SELECT id FROM entries AS next
+            WHERE next.room > entries.room
+            ORDER BY next.room, next.author LIMIT 1
+        )
+    )
+    FROM chains
+    JOIN entries USING (id)
+)
+SELECT rooms.name, keys.key, heads.seq, heads.hash
+FROM chains
+JOIN entries USING (id)
+JOIN entries AS heads ON heads.id = (
+    SELECT id FROM entries AS last
+    WHERE last.room = entries.room AND last.author = entries.author
+    ORDER BY last.seq DESC
+    LIMIT 1
+)
+JOIN rooms ON rooms.id = entries.room
+JOIN keys ON keys.id = entries.author
 """
 _TIMES = """
 SELECT name, max_time
@@ -80,264 +111,77 @@ FROM receipts
 JOIN rooms ON rooms.id = room
 JOIN keys ON keys.id = holder
 """
-
-# Goes from entry to entry, and stops by itself where enough have come.
-_READ = """
-WITH RECURSIVE
-    chain (room, author) AS (
-        SELECT rooms.id, keys.id FROM rooms, keys WHERE rooms.name = :room AND keys.key = :author
-    ),
-    run (id, seq, size, has_signed) AS (
-        SELECT NULL, :after, 0, FALSE FROM chain
-        UNION ALL
-        SELECT
-            entries.id,
-            entries.seq,
-            size + length(CAST(body AS BLOB)),
-            has_signed OR signature IS NOT NULL
-        FROM run
-        CROSS JOIN chain
-        CROSS JOIN entries USING (room, author)
-        WHERE entries.seq = run.seq + 1
-        AND (NOT has_signed OR (size <= :most_bytes AND run.seq < :after + :most))
-    )
-SELECT
-    (SELECT hash FROM entries JOIN chain USING (room, author) WHERE seq = :after),
-    (
-        SELECT CAST(
-            json_group_array(json_array(size, time, kind, body, hex(hash), hex(signature))) AS BLOB
-        )
-        FROM run
-        JOIN entries USING (id)
-    )
+_RECORDS = """
+SELECT rooms.name, stay, records.name, founders.key, inviters.key
+FROM records
+JOIN rooms ON rooms.id = room
+JOIN keys AS founders ON founders.id = founder
+JOIN keys AS inviters ON inviters.id = inviter
+ORDER BY records.id
 """
-_Row = tuple[int, int, str, str, str, str]
-_rows = msgspec.json.Decoder(list[_Row])
-
-Head = tuple[int, bytes]
-Chain = tuple[bytes, DeviceKey]
-
-
-@dataclass(frozen=True, slots=True)
-class _Append:
-    generation: int
-    entries: Sequence[Entry]
-    ends: dict[Chain, Entry]
-    done: Deferred[None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Receipt:
-    generation: int
-    room: bytes
-    holder: DeviceKey
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Fork:
-    generation: int
-    entry: Entry
-    done: Deferred[bool]
-
-
-_Item = _Append | _Receipt | _Fork
-
-
-@lru_cache(maxsize=128)
-def _insertion(into: str, width: int, count: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return f"{into} VALUES {', '.join([row] * count)}"
-
-
-def _insertions(into: str, width: int, values: list[Any]) -> Iterator[tuple[str, list[Any]]]:
-    start = 0
-    while start < len(values):
-        left = (len(values) - start) // width
-        count = next((size for size in STATEMENT_SIZES if size <= left), left)
-        yield _insertion(into, width, count), values[start : start + count * width]
-        start += count * width
+# What others said, and the person has not seen.
+_UNREAD_IN_ROOM = """
+SELECT count(*) FROM entries
+WHERE room = (SELECT id FROM rooms WHERE name = :room)
+AND author = (SELECT id FROM keys WHERE key = :author)
+AND kind = 'text'
+AND id > (SELECT seen FROM rooms WHERE name = :room)
+"""
+_UNREAD_IN_PLAIN = """
+SELECT host, port, seen, (
+    SELECT count(*) FROM plain WHERE address = addresses.id AND NOT is_ours AND plain.id > seen
+)
+FROM addresses
+"""
+# No number is given again, whatever has become of what had it.
+_LAST_NUMBER = """
+SELECT max(coalesce(number, 0)) FROM (
+    SELECT max(id) AS number FROM entries
+    UNION ALL SELECT max(id) FROM plain
+    UNION ALL SELECT max(last) FROM lots
+    UNION ALL SELECT max(seen) FROM rooms
+    UNION ALL SELECT max(seen) FROM addresses
+)
+"""
+_MEMBERSHIP = f"""
+SELECT
+    rooms.name, keys.key, entries.seq, before.hash,
+    entries.time, entries.kind, entries.body, entries.hash, entries.signature
+FROM entries
+JOIN rooms ON rooms.id = entries.room
+JOIN keys ON keys.id = entries.author
+LEFT JOIN entries AS before
+    ON before.room = entries.room
+    AND before.author = entries.author
+    AND before.seq = entries.seq - 1
+WHERE entries.kind <> 'text'
+AND entries.kind IN ({", ".join("?" * len(MEMBERSHIP))})
+AND entries.id <= ?
+ORDER BY entries.room, entries.author, entries.seq
+"""  # noqa: S608 (nothing but question marks)
 
 
-class _Numbers:
-    """
-    The small numbers that stand for octets in the tables.
-    """
-
-    def __init__(self, into: str, known: Iterable[tuple[int, bytes]]) -> None:
-        self._into = into
-        self._known = {octets: number for number, octets in known}
-        self._last = max(self._known.values(), default=0)
-        self._new: list[bytes] = []
-
-    def number(self, octets: bytes) -> int:
-        """
-        The number of these; a new one, which is still to be written, where there is none.
-        """
-        number = self._known.get(octets)
-        if number is None:
-            self._last += 1
-            number = self._known[octets] = self._last
-            self._new.append(octets)
-        return number
-
-    def statements(self) -> Iterator[tuple[str, list[Any]]]:
-        """
-        What writes the new ones.
-        """
-        values = [value for octets in self._new for value in (self._known[octets], octets)]
-        return _insertions(self._into, 2, values)
-
-    def written(self) -> None:
-        """
-        The new ones are on the disk.
-        """
-        self._new.clear()
-
-    def not_written(self) -> None:
-        """
-        The new ones are not, so that they mean nothing.
-        """
-        for octets in self._new:
-            del self._known[octets]
-        self._last -= len(self._new)
-        self._new.clear()
-
-
-class _Writer:
-    """
-    What the writing thread alone touches.
-    """
-
-    def __init__(
-        self, open_again: Callable[[], sqlite3.Connection], rooms: _Numbers, keys: _Numbers
-    ) -> None:
-        self._open_again = open_again
-        self._connection: sqlite3.Connection | None = None
-        self._rooms = rooms
-        self._keys = keys
-        self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
-        self._is_synchronous = True
-
-    def note(self, group: Sequence[_Item]) -> None:
-        """
-        Remember the receipts in a group, to be written with whatever is written next.
-
-        Args:
-            group: What was queued.
-        """
-        for item in group:
-            if isinstance(item, _Receipt):
-                self._receipts[item.room, item.holder] = item.seq
-
-    def write(self, group: Sequence[_Item]) -> list[bool]:
-        """
-        Write a group, all of it or nothing.
-
-        Args:
-            group: What was queued.
-
-        Returns:
-            Of each fork, whether it is news.
-
-        Raises:
-            sqlite3.Error: Nothing of it is there. The receipts go with the next group.
-        """
-        self.note(group)
-        try:
-            news = self._write(group)
-        except BaseException:
-            self._rooms.not_written()
-            self._keys.not_written()
-            raise
-        self._rooms.written()
-        self._keys.written()
-        self._receipts.clear()
-        return news
-
-    def _write(self, group: Sequence[_Item]) -> list[bool]:
-        entries: list[Any] = []
-        forks: list[list[Any]] = []
-        for item in group:
-            match item:
-                case _Append():
-                    for entry in item.entries:
-                        entries += self._columns(entry)
-                case _Receipt():
-                    pass
-                case _Fork():
-                    forks.append([*self._columns(item.entry), item.entry.prev])
-                case _:
-                    assert_never(item)
-        receipts = [
-            value
-            for (room, holder), seq in self._receipts.items()
-            for value in (self._rooms.number(room), self._keys.number(holder.raw), seq)
-        ]
-        statements = [
-            *self._rooms.statements(),
-            *self._keys.statements(),
-            *_insertions(_INTO_ENTRIES, 8, entries),
-            *_insertions(_INTO_RECEIPTS, 3, receipts),
-            *((_INTO_FORKS, fork) for fork in forks),
-        ]
-        # A receipt comes again when the two next meet. It outlives this process in any case, and a
-        # power cut together with the next entry, which it need not keep waiting for the disk.
-        changed = self._commit(statements, is_synchronous=bool(entries or forks))
-        return [count == 1 for count in changed[len(statements) - len(forks) :]]
-
-    def _columns(self, entry: Entry) -> list[Any]:
-        return [
-            self._rooms.number(entry.room),
-            self._keys.number(entry.author.raw),
-            entry.seq,
-            entry.said.time,
-            entry.said.kind,
-            entry.said.body,
-            entry.hash,
-            entry.signature or None,
-        ]
-
-    def _commit(
-        self, statements: list[tuple[str, list[Any]]], *, is_synchronous: bool
-    ) -> list[int]:
-        if self._connection is None:
-            self._connection = self._open_again()
-            self._is_synchronous = True
-        connection = self._connection
-        try:
-            if is_synchronous != self._is_synchronous:
-                level = "FULL" if is_synchronous else "NORMAL"
-                connection.execute(f"PRAGMA synchronous = {level}")
-                self._is_synchronous = is_synchronous
-            if len(statements) == 1:
-                # A transaction by itself, and one wait instead of three: see above.
-                return [connection.execute(*statements[0]).rowcount]
-            connection.execute("BEGIN IMMEDIATE")
-            changed = [connection.execute(*statement).rowcount for statement in statements]
-            connection.execute("COMMIT")
-        except BaseException:
-            # Of some errors SQLite has rolled back already.
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
-        return changed
-
-    def close(self) -> None:
-        """
-        Let go of the file.
-
-        Raises:
-            sqlite3.Error: What was committed is safe nonetheless.
-        """
-        if self._connection is not None:
-            self._connection.close()
+def _membership(connection: sqlite3.Connection, last: int) -> list[Entry]:
+    return [
+        Entry(
+            room,
+            DeviceKey(author),
+            seq,
+            before or NOTHING,
+            Said(time, kind, body),
+            digest,
+            signature or b"",
+        )
+        for room, author, seq, before, time, kind, body, digest, signature in connection.execute(
+            _MEMBERSHIP, (*MEMBERSHIP, last)
+        )
+    ]
 
 
 @implementer(IJournal)
 class Journal:
     """
-    Where entries are kept for good: see `twistedchat.interfaces.IJournal`.
+    Where all that was said is kept for good: see `twistedchat.interfaces.IJournal`.
 
     Making one opens the file, sees to it that it can be used, and closes it again. The threads and
     their connections begin with the first call that needs them: neither outlives the fork by which
@@ -349,6 +193,7 @@ class Journal:
     Args:
         reactor: Runs what the threads hand over.
         folder: The node's own, or ``None`` to keep everything in memory.
+        owner: Whose journal it is; ``None`` for nobody's, who says nothing.
         start_worker: Makes a worker with that name, for tests.
 
     Raises:
@@ -361,36 +206,41 @@ class Journal:
         self,
         reactor: IReactorFromThreads,
         folder: Path | None,
+        owner: DeviceKey | None,
         start_worker: Callable[[str], Worker] = ThreadWorker,
     ) -> None:
         self._reactor = reactor
+        self._owner = owner
         self._place = ":memory:" if folder is None else str(folder / FILE)
         file = None if folder is None else folder / FILE
         connection = open_database(file, schema_steps())
+        self._open_again = (lambda: connection) if file is None else partial(connect, file)
         try:
             self._load(connection)
-            rooms = _Numbers(_INTO_ROOMS, connection.execute("SELECT id, name FROM rooms"))
-            keys = _Numbers(_INTO_KEYS, connection.execute("SELECT id, key FROM keys"))
+            self._writer = Writer(self._open_again, connection, self._last, self._unwritten_offers)
         except sqlite3.Error as error:
             raise ConfigError(explain(self._place, error)) from error
         finally:
             if file is not None:
                 connection.close()
-        self._open_again = (lambda: connection) if file is None else partial(connect, file)
-        self._writer = _Writer(self._open_again, rooms, keys)
-        self._reading: sqlite3.Connection | None = None
+        self._reader = Reader(self._open_again, owner)
         # What is in memory has one connection, which two threads must not use at a time.
         self._writes = start_worker("journal-writer")
         self._reads = self._writes if file is None else start_worker("journal-reader")
         # Filled by the reactor's thread and emptied by the writer's.
-        self._waiting: deque[_Item] = deque()
+        self._waiting: deque[Item] = deque()
+        # Rooms in which our entries are being written anew.
+        self._replacing: set[bytes] = set()
         # Goes up with each failure. What was appended before the reactor heard of it has the old
         # number, and follows entries that are not there.
         self._generation = 0
         self._problem = ""
         self._is_failing = False
-        # What failed last, for the writer's thread alone.
+        self._is_index_failing = False
+        # For the writer's thread alone: what failed last, and whether words are to go into the
+        # index as soon as it comes to that.
         self._failed: tuple[int, Failure] | None = None
+        self._is_to_index = False
         self._closing: list[Deferred[None]] = []
         self._is_closed = False
 
@@ -398,11 +248,51 @@ class Journal:
         self._stored: dict[bytes, dict[DeviceKey, Head]] = {}
         for room, key, seq, digest in connection.execute(_HEADS):
             self._stored.setdefault(room, {})[DeviceKey(key)] = (seq, digest)
-        self._heads = {room: dict(heads) for room, heads in self._stored.items()}
+        self._heads = self._copy_of_stored()
         self._times: dict[bytes, int] = dict(connection.execute(_TIMES))
-        self._receipts: dict[tuple[bytes, DeviceKey], int] = {
+        self._receipts: dict[Chain, int] = {
             (room, DeviceKey(key)): seq for room, key, seq in connection.execute(_RECEIPTS)
         }
+        self._records: dict[bytes, RoomRecord] = {
+            room: RoomRecord(room, Stay(stay), name, DeviceKey(founder), DeviceKey(inviter))
+            for room, stay, name, founder, inviter in connection.execute(_RECORDS)
+        }
+        # The number that was given last, and the last one of what is known to be on the disk.
+        self._last: int = connection.execute(_LAST_NUMBER).fetchone()[0]
+        self._settled = self._last
+        self._at_opening = self._last
+        self._load_unread(connection)
+        entries = _membership(connection, self._last)
+        self._membership = entries if len(entries) <= MOST_MEMBERSHIP else None
+        self._load_offers(connection)
+
+    def _load_unread(self, connection: sqlite3.Connection) -> None:
+        self._unread: Counter[Place] = Counter()
+        for room, heads in self._stored.items():
+            for author in heads.keys() - {self._owner}:
+                which = {"room": room, "author": author.raw}
+                ((count,),) = connection.execute(_UNREAD_IN_ROOM, which)
+                self._unread[room] += count
+        # How far the person has seen what came in plain.
+        self._seen: dict[Address, int] = {}
+        for host, port, seen, count in connection.execute(_UNREAD_IN_PLAIN):
+            self._unread[Address(host, port)] = count
+            self._seen[Address(host, port)] = seen
+
+    def _load_offers(self, connection: sqlite3.Connection) -> None:
+        self._offers: dict[bytes, int] = dict(connection.execute("SELECT name, offered FROM rooms"))
+        # Where an earlier version has not kept it, that is our last entry.
+        self._unwritten_offers = {
+            room: self._head((room, self._owner))[0] if self._owner else 0
+            for room, seq in self._offers.items()
+            if seq < 0
+        }
+        self._offers |= self._unwritten_offers
+        # The same with those that are still to be written.
+        self._offering = dict(self._offers)
+
+    def _copy_of_stored(self) -> dict[bytes, dict[DeviceKey, Head]]:
+        return {room: dict(heads) for room, heads in self._stored.items()}
 
     # What is known without looking.
 
@@ -430,6 +320,43 @@ class Journal:
         """
         return self._receipts.get((room, holder), 0)
 
+    def membership(self) -> list[Entry]:
+        """
+        The entries that tell who is in which room: see `twistedchat.interfaces.IJournal`.
+
+        To be asked for before the reactor runs: where they are many, they are read again.
+
+        Raises:
+            StoreError: They cannot be.
+        """
+        if self._membership is not None:
+            return list(self._membership)
+        try:
+            with contextlib.closing(self._open_again()) as connection:
+                return _membership(connection, self._at_opening)
+        except sqlite3.Error as error:
+            raise StoreError(explain(self._place, error)) from error
+
+    def rooms(self) -> list[RoomRecord]:
+        """
+        The rooms that we have to do with: see `twistedchat.interfaces.IJournal`.
+        """
+        return list(self._records.values())
+
+    def unread(self, place: Place) -> int:
+        """
+        How many texts the person has not seen: see `twistedchat.interfaces.IJournal`.
+
+        What came in plain counts at once, and what is signed as soon as it is on the disk.
+        """
+        return self._unread[place]
+
+    def offered(self, room: bytes) -> int:
+        """
+        How far others may have seen our entries: see `twistedchat.interfaces.IJournal`.
+        """
+        return self._offers.get(room, 0)
+
     # What is written.
 
     def append(self, entries: Sequence[Entry]) -> Deferred[None]:
@@ -437,8 +364,8 @@ class Journal:
         Keep entries: see `twistedchat.interfaces.IJournal`.
 
         Raises:
-            ValueError: One does not follow its author's head, or is the last and not signed: a
-                mistake of the caller's.
+            ValueError: One does not follow its author's head, or is the last and not signed, or
+                what it follows is being written anew: a mistake of the caller's.
         """
         if self._closing:
             return fail(self._closed())
@@ -446,25 +373,70 @@ class Journal:
         for entry in entries:
             chain = (entry.room, entry.author)
             before = ends.get(chain)
-            head = (before.seq, before.hash) if before else self._head(chain)
-            if (entry.seq - 1, entry.prev) != head:
-                raise ValueError(f"entry {entry.seq} does not follow entry {head[0]}")
+            _follow(entry, (before.seq, before.hash) if before else self._head(chain))
             ends[chain] = entry
         if not all(entry.signature for entry in ends.values()):
             raise ValueError("the last entry is not signed")
+        if any(author == self._owner and room in self._replacing for room, author in ends):
+            raise ValueError("what it follows is being written anew")
         for (room, author), entry in ends.items():
             self._heads.setdefault(room, {})[author] = (entry.seq, entry.hash)
-        for entry in entries:
-            # Not taken back if they cannot be kept: a time that was seen in vain does no harm.
-            if entry.said.time > self._times.get(entry.room, 0):
-                self._times[entry.room] = entry.said.time
+        self._see_times(entries)
         done: Deferred[None] = Deferred()
-        self._put(_Append(self._generation, entries, ends, done))
+        number = self._take_numbers(len(entries))
+        self._put(Append(self._generation, number, entries, ends, done))
         return done
 
     def _head(self, chain: Chain) -> Head:
         room, author = chain
         return self._heads.get(room, {}).get(author, (0, NOTHING))
+
+    def _see_times(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            # Not taken back if they cannot be kept: a time that was seen in vain does no harm.
+            if entry.said.time > self._times.get(entry.room, 0):
+                self._times[entry.room] = entry.said.time
+
+    def _take_numbers(self, count: int) -> int:
+        number = self._last + 1
+        self._last += count
+        return number
+
+    def keep_plain(
+        self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
+    ) -> None:
+        """
+        Keep a classic message: see `twistedchat.interfaces.IJournal`.
+
+        If it cannot be written it is lost, as is what stands in the log then.
+        """
+        if self._closing:
+            return
+        if not is_ours:
+            self._unread[address] += 1
+        self._put(
+            Plain(
+                self._generation,
+                self._take_numbers(1),
+                address,
+                None if name is None else _writable(name),
+                _writable(text),
+                is_ours,
+                round(time * 1_000_000),
+            )
+        )
+
+    def looked_at(self, place: Place) -> None:
+        """
+        The person has seen all that came to a place: see `twistedchat.interfaces.IJournal`.
+        """
+        if self._closing or not self._unread.pop(place, 0):
+            return
+        number = self._settled
+        if isinstance(place, Address):
+            # All that was kept there has been told of.
+            number = self._seen[place] = self._last
+        self._put(Look(self._generation, place, number))
 
     def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
         """
@@ -473,7 +445,7 @@ class Journal:
         if self.receipt(room, holder) == seq or self._closing:
             return
         self._receipts[room, holder] = seq
-        self._put(_Receipt(self._generation, room, holder, seq))
+        self._put(Receipt(self._generation, room, holder, seq))
 
     def keep_fork(self, entry: Entry) -> Deferred[bool]:
         """
@@ -485,27 +457,78 @@ class Journal:
         if self._closing:
             return fail(self._closed())
         done: Deferred[bool] = Deferred()
-        self._put(_Fork(self._generation, entry, done))
+        self._put(Fork(self._generation, entry, done))
         return done
 
-    def _put(self, item: _Item) -> None:
+    def keep_room(self, record: RoomRecord) -> Deferred[None]:
+        """
+        Remember what we have to do with a room: see `twistedchat.interfaces.IJournal`.
+        """
+        if self._closing:
+            return fail(self._closed())
+        done: Deferred[None] = Deferred()
+        self._put(Record(self._generation, record, done))
+        return done
+
+    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+        """
+        Remember that others may see our entries: see `twistedchat.interfaces.IJournal`.
+        """
+        if self._closing:
+            return fail(self._closed())
+        seq = max(seq, self._offering.get(room, 0))
+        if seq == self.offered(room):
+            return succeed(None)
+        self._offering[room] = seq
+        done: Deferred[None] = Deferred()
+        self._put(Offer(self._generation, room, seq, done))
+        return done
+
+    def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+        """
+        Write our own entries anew: see `twistedchat.interfaces.IJournal`.
+
+        Until that is done the heads are what they were, and nothing can be appended to them.
+
+        Raises:
+            ValueError: Others may have seen what is to go, or it is not there, or what takes its
+                place is none of our entries, or that is being done already: a mistake of the
+                caller's.
+        """
+        if self._closing:
+            return fail(self._closed())
+        if self._owner is None or room in self._replacing:
+            raise ValueError("nothing there can be written anew now")
+        chain = (room, self._owner)
+        if not self.offered(room) <= after <= self._head(chain)[0]:
+            raise ValueError(f"what follows entry {after} cannot be written anew")
+        head = (after, entries[0].prev if entries else NOTHING)
+        for entry in entries:
+            if (entry.room, entry.author) != chain:
+                raise ValueError("an entry of somebody else's, or in another room")
+            _follow(entry, head)
+            head = (entry.seq, entry.hash)
+        if entries and not entries[-1].signature:
+            raise ValueError("the last entry is not signed")
+        if after < self._offering.get(room, 0):
+            return fail(StoreError("Others are just being shown that. It cannot be changed now."))
+        self._see_times(entries)
+        self._replacing.add(room)
+        done: Deferred[None] = Deferred()
+        number = self._take_numbers(len(entries))
+        self._put(Replace(self._generation, number, chain, after, entries, done))
+        return done
+
+    def _put(self, item: Item) -> None:
         self._waiting.append(item)
         # One job for each item; all but the first find that it has been done already.
         self._writes.do(self._write)
 
     def _write(self) -> None:
         # In the writer's thread.
-        group: list[_Item] = []
-        size = 0
-        while self._waiting and size < LARGEST_GROUP:
-            item = self._waiting[0]
-            if item.generation != (group[0] if group else item).generation:
-                break
-            group.append(self._waiting.popleft())
-            size += len(item.entries) if isinstance(item, _Append) else 1
+        group = self._next_group()
         if not group:
             return
-        news: list[bool] = []
         failure: Failure | None = None
         generation = group[0].generation
         if self._failed is not None and generation <= self._failed[0]:
@@ -513,40 +536,112 @@ class Journal:
             self._writer.note(group)
         else:
             try:
-                news = self._writer.write(group)
+                self._writer.write(group)
                 self._failed = None
             except Exception:  # noqa: BLE001 (whatever it is, those who wait have to know)
                 failure = Failure()
                 self._failed = (generation, failure)
-        self._reactor.callFromThread(self._settle, group, news, failure)
+        self._reactor.callFromThread(self._settle, group, failure)
+        self._index_soon()
 
-    def _settle(self, group: list[_Item], news: list[bool], failure: Failure | None) -> None:
+    def _next_group(self) -> list[Item]:
+        group: list[Item] = []
+        size = 0
+        while self._waiting and size < LARGEST_GROUP:
+            item = self._waiting[0]
+            if group and (item.generation != group[0].generation or isinstance(item, Replace)):
+                break
+            group.append(self._waiting.popleft())
+            if isinstance(item, Replace):
+                break
+            size += len(item.entries) if isinstance(item, Append) else 1
+        return group
+
+    def _index_soon(self) -> None:
+        # In the writer's thread. So many at a time that they cannot become more and more.
+        if self._writer.behind > MOST_BEHIND:
+            self._index(LARGEST_GROUP + LOT)
+        if self._writer.behind >= LOT and not self._is_to_index:
+            self._is_to_index = True
+            self._writes.do(self._index_at_leisure)
+
+    def _index_at_leisure(self) -> None:
+        # In the writer's thread. What waits to be written comes first, and then back to this.
+        self._is_to_index = False
+        if not (self._closing or self._waiting) and self._index(LOT):
+            self._index_soon()
+
+    def _index(self, most: int) -> bool:
+        # In the writer's thread.
+        try:
+            self._writer.index(most)
+        except Exception:  # noqa: BLE001 (as above)
+            self._reactor.callFromThread(self._not_indexed, Failure())
+            return False
+        return True
+
+    def _not_indexed(self, failure: Failure) -> None:
+        # Nothing is lost: a search reads what is not in the index, and it is tried again.
+        if not self._is_index_failing:
+            self._is_index_failing = True
+            self._log.warn("{problem}", problem=self._in_words(failure))
+
+    def _settle(self, group: list[Item], failure: Failure | None) -> None:
         if failure is not None:
             self._not_written(group, failure)
             return
         self._is_failing = False
         for item in group:
-            if isinstance(item, _Append):
-                for (room, author), entry in item.ends.items():
-                    self._stored.setdefault(room, {})[author] = (entry.seq, entry.hash)
-        are_news = iter(news)
+            self._written(item)
         for item in group:
             match item:
-                case _Append():
+                case Append() | Offer() | Record() | Replace():
                     item.done.callback(None)
-                case _Fork():
-                    item.done.callback(next(are_news))
+                case Fork():
+                    item.done.callback(item.is_news)
 
-    def _not_written(self, group: list[_Item], failure: Failure) -> None:
+    def _written(self, item: Item) -> None:
+        match item:
+            case Append():
+                for (room, author), entry in item.ends.items():
+                    self._stored.setdefault(room, {})[author] = (entry.seq, entry.hash)
+                for entry in item.entries:
+                    if entry.said.kind == TEXT and entry.author != self._owner:
+                        self._unread[entry.room] += 1
+                self._settled = item.number + len(item.entries) - 1
+            case Plain():
+                self._settled = item.number
+            case Offer():
+                self._offers[item.room] = item.seq
+            case Record():
+                self._records[item.record.room] = item.record
+            case Replace():
+                room, author = item.chain
+                self._replacing.discard(room)
+                for known in (self._stored, self._heads):
+                    heads = known.setdefault(room, {})
+                    heads[author] = item.head
+                    if item.head[0] == 0:
+                        del heads[author]
+
+    def _not_written(self, group: list[Item], failure: Failure) -> None:
         if group[0].generation == self._generation:
             self._generation += 1
-            self._heads = {room: dict(heads) for room, heads in self._stored.items()}
+            self._heads = self._copy_of_stored()
+            self._offering = dict(self._offers)
             self._problem = self._in_words(failure)
             if not self._is_failing:
                 self._is_failing = True
                 self._log.warn("{problem}", problem=self._problem)
         for item in group:
-            if not isinstance(item, _Receipt):
+            match item:
+                case Plain():
+                    if not item.is_ours and item.number > self._seen.get(item.address, 0):
+                        self._unread[item.address] -= 1
+                case Replace():
+                    self._replacing.discard(item.chain[0])
+        for item in group:
+            if not isinstance(item, Plain | Look | Receipt):
                 item.done.errback(StoreError(self._problem))
 
     def _in_words(self, failure: Failure) -> str:
@@ -565,58 +660,49 @@ class Journal:
 
         They are `MOST_ENTRIES` at most, unless the first signed one comes later.
         """
+        return self._ask(lambda: self._reader.read(room, author, after, most_bytes))
+
+    def history(
+        self, place: Place | None, since: float, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what was said: see `twistedchat.interfaces.IJournal`.
+        """
+        return self._ask(lambda: self._reader.history(place, since, before, most))
+
+    def search(
+        self, words: str, place: Place | None, before: LineOfHistory | None, most: int
+    ) -> Deferred[list[LineOfHistory]]:
+        """
+        Find texts: see `twistedchat.interfaces.IJournal`.
+        """
+        return self._ask(lambda: self._reader.search(words, place, before, most))
+
+    def around(self, line: LineOfHistory, most: int) -> Deferred[list[LineOfHistory]]:
+        """
+        Read what stands around a line: see `twistedchat.interfaces.IJournal`.
+        """
+        return self._ask(lambda: self._reader.around(line, most))
+
+    def _ask(self, look: Callable[[], T]) -> Deferred[T]:
         if self._closing:
             return fail(self._closed())
-        done: Deferred[list[Entry]] = Deferred()
+        done: Deferred[T] = Deferred()
 
         def job() -> None:
             # In the reader's thread.
             try:
-                entries = self._read(room, author, after, most_bytes)
+                answer = look()
             except Exception:  # noqa: BLE001 (as above)
                 self._reactor.callFromThread(not_read, Failure())
             else:
-                self._reactor.callFromThread(done.callback, entries)
+                self._reactor.callFromThread(done.callback, answer)
 
         def not_read(failure: Failure) -> None:
             done.errback(StoreError(self._in_words(failure)))
 
         self._reads.do(job)
         return done
-
-    def _read(self, room: bytes, author: DeviceKey, after: int, most_bytes: int) -> list[Entry]:
-        if self._reading is None:
-            self._reading = self._open_again()
-        wanted = {
-            "room": room,
-            "author": author.raw,
-            "after": after,
-            "most_bytes": most_bytes,
-            "most": MOST_ENTRIES,
-        }
-        ((prev, data),) = self._reading.execute(_READ, wanted).fetchall()
-        try:
-            rows = _rows.decode(data)
-        except ValueError as error:
-            raise sqlite3.DatabaseError(f"an entry in it cannot be read ({error})") from error
-        entries: list[Entry] = []
-        keep = 0
-        prev = prev or NOTHING
-        for seq, (size, time, kind, body, digest, signature) in enumerate(rows, start=after + 1):
-            entry = Entry(
-                room,
-                author,
-                seq,
-                prev,
-                Said(time, kind, body),
-                bytes.fromhex(digest),
-                bytes.fromhex(signature),
-            )
-            entries.append(entry)
-            prev = entry.hash
-            if entry.signature and (size <= most_bytes or not keep):
-                keep = len(entries)
-        return entries[:keep]
 
     # The end.
 
@@ -635,15 +721,12 @@ class Journal:
     def _close_reader(self) -> None:
         # In the reader's thread. The writer comes last: whoever does writes the log that SQLite
         # keeps beside the file into it.
-        if self._reading is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._reading.close()
+        self._reader.close()
         self._reactor.callFromThread(self._writes.do, self._close_writer)
 
     def _close_writer(self) -> None:
         # In the writer's thread.
-        with contextlib.suppress(sqlite3.Error):
-            self._writer.close()
+        self._writer.close()
         self._reactor.callFromThread(self._let_go)
 
     def _let_go(self) -> None:
@@ -655,3 +738,13 @@ class Journal:
 
     def _closed(self) -> StoreError:
         return StoreError(f"The journal {self._place} is closed: the chat is coming to its end.")
+
+
+def _follow(entry: Entry, head: Head) -> None:
+    if (entry.seq - 1, entry.prev) != head:
+        raise ValueError(f"entry {entry.seq} does not follow entry {head[0]}")
+
+
+def _writable(text: str) -> str:
+    # Half a character has no UTF-8.
+    return text.encode("utf-8", "replace").decode()

@@ -49,9 +49,6 @@ __all__ = ["MEASURES", "Measure"]
 Measure = Callable[[Lab], list[Row]]
 """Takes the figures of some rows."""
 
-Turn = Callable[[], Mapping[int, float]]
-"""Takes one program's figures of one round, by the index of their row."""
-
 SERVERS: dict[str, Runner] = {NODE: run_node, BARE: run_bare, THREADED: run_threaded}
 """Those that are measured while messages arrive."""
 
@@ -97,39 +94,6 @@ KEY_PAUSE = 0.1
 GOLDEN = 0.618
 KEY_LIMIT = 3.0
 ECHO_RATE = 200.0
-
-
-def _say(text: str) -> None:
-    """
-    Tell the person what is going on, apart from the table.
-    """
-    print(text, file=sys.stderr, flush=True)
-
-
-def _take_turns(rows: list[Row], turns: Mapping[str, Turn], rounds: int) -> None:
-    """
-    Take the figures of some rows.
-
-    Args:
-        rows: The rows.
-        turns: What to do for each column: returns the figures by the index of their row.
-        rounds: How often.
-    """
-    failed: set[str] = set()
-    for number in range(1, rounds + 1):
-        for column, turn in turns.items():
-            if column in failed:
-                continue
-            try:
-                figures = turn()
-            except (MeasureError, OSError) as problem:
-                rows[0].notes.append(f"{column}: {problem}")
-                failed.add(column)
-                _say(f"{rows[0].title}: {column}: {problem}")
-                continue
-            for index, figure in figures.items():
-                rows[index].add(column, figure)
-                _say(f"{rows[index].title}: round {number}: {column} {figure:,.3f}")
 
 
 def _warm_up(lab: Lab, server: Server, senders: int) -> None:
@@ -185,7 +149,7 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
         return {0: report.sent / (report.ended_at - report.started_at)}
 
     turns = {column: partial(serve, column, run) for column, run in SERVERS.items()}
-    _take_turns([row], {**turns, CEILING: sink}, lab.rounds)
+    take_turns([row], {**turns, CEILING: sink}, lab.rounds)
     shares = (f"{column} {statistics.median(taken):.0%}" for column, taken in busy.items())
     row.notes.append(f"the generator was busy: {', '.join(shares)}")
     return row
@@ -257,7 +221,7 @@ def measure_burst(lab: Lab) -> list[Row]:
         return {0: arrived.count, 1: arrived.last_at - report.started_at}
 
     turns = {column: partial(serve, column, run) for column, run in SERVERS.items()}
-    _take_turns(rows, {**turns, CEILING: sink}, lab.rounds)
+    take_turns(rows, {**turns, CEILING: sink}, lab.rounds)
     return rows
 
 
@@ -301,7 +265,7 @@ def measure_idle(lab: Lab) -> list[Row]:
             return {0: (many - few) * 1.024 / count}
 
     turns = {column: partial(hold, run) for column, run in SERVERS.items()}
-    _take_turns([row], turns, lab.rounds)
+    take_turns([row], turns, lab.rounds)
     return [row]
 
 
@@ -336,9 +300,9 @@ def measure_start(lab: Lab) -> list[Row]:
             with run(lab):
                 pass
         except (MeasureError, OSError):
-            _say(f"{column} does not start")
+            say_aloud(f"{column} does not start")
     turns = {column: partial(start, run) for column, run in runners.items()}
-    _take_turns(rows, turns, lab.fewer(max(lab.rounds, START_ROUNDS), 1))
+    take_turns(rows, turns, lab.fewer(max(lab.rounds, START_ROUNDS), 1))
     return rows
 
 
@@ -385,7 +349,7 @@ def _measure_sending(lab: Lab, port_count: int) -> Row:
         BARE: bare,
         THREADED: partial(chat, THREADED, run_threaded, "127.0.0.1\n{}"),
     }
-    _take_turns([row], turns, lab.rounds)
+    take_turns([row], turns, lab.rounds)
     return row
 
 
@@ -460,7 +424,7 @@ def measure_echo(lab: Lab) -> list[Row]:
             2: delays[-1],
         }
 
-    _take_turns(rows, {NODE: type_keys}, lab.rounds)
+    take_turns(rows, {NODE: type_keys}, lab.rounds)
     return rows
 
 

@@ -22,6 +22,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -241,6 +242,8 @@ class EventLinesTests(SynchronousTestCase):
         """
         Two texts with one number are told loudly, with whose they are.
         """
+        [line] = event_lines(OutOfStep(BLUE))
+        self.assertIn("a key is used by two programs", bare(line))
         [line] = event_lines(ForkSeen(BLUE, 7))
 
         self.assertEqual("bad", line[0][0])
@@ -338,6 +341,7 @@ class EventLinesTests(SynchronousTestCase):
             TextsDelivered(contact, 1),
             TextsStranded(contact, (text,)),
             ForkSeen(contact, 1),
+            OutOfStep(contact),
             CallerCame(caller),
         ]
         begins = (

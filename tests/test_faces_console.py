@@ -23,6 +23,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -651,13 +652,14 @@ class EventsTests(ConsoleTestCase):
             LetIn(BLUE),
             TextsDelivered(BLUE, 1),
             ForkSeen(BLUE, 1),
+            OutOfStep(BLUE),
             StoreFailed("The disk is full."),
         ]
 
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(12, len(shown))
+        self.assertEqual(13, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
 
     def test_reply_goes_to_the_key_that_spoke_last(self) -> None:

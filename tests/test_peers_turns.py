@@ -26,13 +26,13 @@ class TurnsTests(SynchronousTestCase):
         self.begun: list[int] = []
         self.ended: list[int] = []
 
-    def use(self, number: int, until: Deferred[None] | None, thing: str = "it") -> Deferred[None]:
+    def use(self, number: int, until: Deferred[None] | None) -> Deferred[None]:
         """
         Have a thing until something happens, or just for a moment.
         """
 
         async def use() -> None:
-            async with self.turns.of(thing):
+            async with self.turns.of("it"):
                 self.begun.append(number)
                 self.assertEqual(self.begun[:-1], self.ended)
                 if until is not None:
@@ -64,14 +64,12 @@ class TurnsTests(SynchronousTestCase):
         Somebody else's thing is free.
         """
         self.use(0, Deferred())
-        other = self.turns.of("another")
 
-        async def use() -> None:
-            async with other:
-                self.begun.append(1)
+        async def use_another() -> str:
+            async with self.turns.of("another"):
+                return "done"
 
-        self.successResultOf(Deferred.fromCoroutine(use()))
-        self.assertEqual([0, 1], self.begun)
+        self.assertEqual("done", self.successResultOf(Deferred.fromCoroutine(use_another())))
 
     def test_many_who_wait_and_are_done_at_once_all_have_their_turn(self) -> None:
         """
@@ -125,7 +123,8 @@ class TurnsTests(SynchronousTestCase):
         Whatever happens to whoever has it, the next one gets it.
         """
         end: Deferred[None] = Deferred()
-        first, second = self.use(0, end), self.use(1, None, "it")
+        first, second = self.use(0, end), self.use(1, None)
+        # It ends, though not well.
         self.ended.append(0)
 
         end.errback(ValueError("no"))

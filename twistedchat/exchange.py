@@ -32,6 +32,7 @@ from twistedchat.core.errors import NotSent, RemoteProtocolError, StoreError
 from twistedchat.core.events import (
     Event,
     ForkSeen,
+    OutOfStep,
     StoreFailed,
     TextReceived,
     TextsDelivered,
@@ -47,6 +48,7 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.pieces import cut_text
+from twistedchat.core.session import Session
 from twistedchat.core.sync import Chain, Forked, Outbox, how_many_fit, run_from, take_run
 from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
@@ -120,7 +122,9 @@ class Exchange:
         self._publish = publish
         self._moved = moved
         self._outboxes: dict[PeerProtocol, Outbox] = {}
+        # Chains of which something is being read, to be sent or compared.
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
+        self._told_out_of_step: set[DeviceKey] = set()
         self._is_behind: set[PeerProtocol] = set()
         # What is to be said in each room, while something else is being written there.
         self._unsaid: dict[bytes, deque[Posted]] = {}
@@ -305,8 +309,15 @@ class Exchange:
         Args:
             link: The connection.
         """
-        if link.session is not None and not link.session.lets_us_in:
+        session = link.session
+        # Where something waits for it here, that is what it is asked with: see `let_in`.
+        if session is not None and not session.lets_us_in and not self._has_waiting(session):
             self.knock(link, "")
+
+    def _has_waiting(self, session: Session) -> bool:
+        room = direct_room(session.our_key, session.their_key)
+        head, _ = self._journal.stored_heads(room).get(session.our_key, (0, NOTHING))
+        return head > self._journal.receipt(room, session.their_key)
 
     def _pump(self, link: PeerProtocol) -> None:
         session = link.session
@@ -370,8 +381,8 @@ class Exchange:
         self._acknowledge(link, room)
         if session.lets_us_in:
             return
-        after = self._journal.receipt(room, session.their_key)
-        if self._journal.stored_heads(room).get(session.our_key, (0, NOTHING))[0] > after:
+        if self._has_waiting(session):
+            after = self._journal.receipt(room, session.their_key)
             self._journal.read(room, session.our_key, after, 1).addCallbacks(
                 lambda entries: self.knock(link, entries[0].said.body if entries else ""),
                 lambda failure: self._store_failed(link, failure.getErrorMessage()),
@@ -416,15 +427,59 @@ class Exchange:
         told = frame.rooms.get(room.hex(), {})
         for author, (head, head_hash) in self._journal.stored_heads(room).items():
             seq, their_hash = told.get(str(author), (0, ""))
-            if seq == head and their_hash != head_hash.hex():
-                outbox.give_up((room, author))
+            chain = (room, author)
+            if outbox.has_given_up(chain) or (link, chain) in self._reading:
                 continue
-            outbox.told((room, author), min(seq, head))
-            # Where it holds more than we ever said, we have lost ours, or those are another one's:
-            # that it has what we hold is shown when all of it has come back.
-            if author == session.our_key and seq <= head:
-                self._acknowledged(room, session.their_key, seq)
+            if seq == head and their_hash != head_hash.hex():
+                self._out_of_step(link, outbox, chain)
+            elif 0 < seq < head and not outbox.has(chain):
+                # What it holds may be another one's with the same numbers, where a journal was lost
+                # or a key is used twice. What it tells later, it has got from us.
+                self._reading.add((link, chain))
+                self._journal.read(room, author, seq - 1, 1).addCallbacks(
+                    self._compare,
+                    self._cannot_read,
+                    callbackArgs=(link, outbox, chain, seq, their_hash),
+                    errbackArgs=(link, chain),
+                ).addErrback(self._log_failure)
+            else:
+                self._agreed(session.their_key, outbox, chain, seq, head)
         self._pump(link)
+
+    def _compare(
+        self,
+        entries: list[Entry],
+        link: PeerProtocol,
+        outbox: Outbox,
+        chain: Chain,
+        seq: int,
+        their_hash: str,
+    ) -> None:
+        self._reading.discard((link, chain))
+        if self._outboxes.get(link) is not outbox or link.session is None:
+            return
+        if not entries or entries[0].hash.hex() != their_hash:
+            self._out_of_step(link, outbox, chain)
+            return
+        self._agreed(link.session.their_key, outbox, chain, seq, seq)
+        self._pump(link)
+
+    def _agreed(
+        self, their_key: DeviceKey, outbox: Outbox, chain: Chain, seq: int, head: int
+    ) -> None:
+        room, author = chain
+        outbox.told(chain, min(seq, head))
+        # Where it holds more than we ever said, we have lost ours: that it has what we hold is
+        # shown when all of it has come back.
+        if author == self._identity.key and seq <= head:
+            self._acknowledged(room, their_key, seq)
+
+    def _out_of_step(self, link: PeerProtocol, outbox: Outbox, chain: Chain) -> None:
+        outbox.give_up(chain)
+        contact = self._contacts.find(link.session.their_key) if link.session else None
+        if contact is not None and contact.key not in self._told_out_of_step:
+            self._told_out_of_step.add(contact.key)
+            self._publish(OutOfStep(contact))
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:
         before = self._journal.receipt(room, key)
@@ -466,10 +521,14 @@ class Exchange:
         room = direct_room(session.our_key, session.their_key)
         if run.room != room or run.author not in (session.our_key, session.their_key):
             raise RemoteProtocolError("not-shared", "It sent entries of a room that is not shared.")
-        taken = take_run(check_run(run), self._journal.heads(room))
+        chain = (room, run.author)
+        entries = check_run(run)
+        if outbox.has_given_up(chain):
+            # It goes on where we part.
+            return
+        taken = take_run(entries, self._journal.heads(room))
         if isinstance(taken, Forked):
-            outbox.give_up((room, run.author))
-            self._forked(link, taken.entry)
+            self._forked(link, outbox, taken.entry)
         elif not taken:
             self._acknowledge(link, room)
         else:
@@ -505,7 +564,12 @@ class Exchange:
         held = {str(author): (seq, last.hex()) for author, (seq, last) in heads.items()}
         link.say(Have(rooms={room.hex(): held}))
 
-    def _forked(self, link: PeerProtocol, entry: Entry) -> None:
+    def _forked(self, link: PeerProtocol, outbox: Outbox, entry: Entry) -> None:
+        chain = (entry.room, entry.author)
+        if entry.author == self._identity.key:
+            self._out_of_step(link, outbox, chain)
+        outbox.give_up(chain)
+
         def kept(is_news: bool) -> None:
             contact = self._contacts.find(entry.author)
             if is_news and contact is not None:

@@ -580,7 +580,7 @@ class Node(MultiService):
             NotSent: Nobody is there, or somebody that must not be spoken to.
         """
         candidates = [recipient, *addresses]
-        pinned = next(filter(None, map(self._contacts.at, candidates)), None)
+        pinned = next(filter(None, map(self._acquaintances.who_belongs_at, candidates)), None)
         if pinned is not None and self._sessions.find(pinned.key) is not None:
             return pinned.key
         if pinned is None and any(self._is_classic(address) for address in candidates):
@@ -712,7 +712,7 @@ class Node(MultiService):
         peers = sorted(self.peers.active(), key=lambda peer: peer.last_heard or 0, reverse=True)
         for peer in peers:
             # What claims to be where a contact was met is not answered in plain.
-            if peer.key is None and self._contacts.at(peer.address) is None:
+            if peer.key is None and self._acquaintances.who_belongs_at(peer.address) is None:
                 self._follow(self._exit_plain(peer.address)).addErrback(
                     lambda failure: failure.trap(NotSent) and None
                 )

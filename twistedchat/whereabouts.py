@@ -55,6 +55,9 @@ class Whereabouts:
         self._contacts = contacts
         self._sessions = sessions
         self._records: list[Record] = []
+        # Recognising costs a hash for every record and contact: it is done when either has changed.
+        self._nearby: list[Nearby] = []
+        self._known_then: list[DeviceKey] | None = None
         # What we asked each peer last: the salt, for whom, and when.
         self._sought: dict[PeerProtocol, tuple[bytes, list[DeviceKey], float]] = {}
         self._askers = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
@@ -66,7 +69,10 @@ class Whereabouts:
         Nodes that were found on the network, the one that was found first first.
         """
         known = self._known()
-        return [recognise(record, known) for record in self._records]
+        if known != self._known_then:
+            self._nearby = [recognise(record, known) for record in self._records]
+            self._known_then = known
+        return list(self._nearby)
 
     def records_changed(self, records: list[Record]) -> None:
         """
@@ -76,6 +82,7 @@ class Whereabouts:
             records: All that are there now.
         """
         self._records = records
+        self._known_then = None
         for nearby in self.nearby():
             if nearby.key is not None:
                 self._sessions.hint(nearby.key, nearby.addresses)

@@ -25,6 +25,7 @@ __all__ = [
     "ForkSeen",
     "LetIn",
     "NearbyChanged",
+    "OutOfStep",
     "PeerAdded",
     "PeerChanged",
     "PeerRemoved",
@@ -206,6 +207,20 @@ class ForkSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OutOfStep:
+    """
+    A contact holds other entries than we do, under the same numbers.
+
+    One of us has lost a journal, or two programs use one key.
+
+    Attributes:
+        contact: Who; what we write does not get there.
+    """
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
 class StoreFailed:
     """
     Something could not be kept: what was not is still with whoever said it.
@@ -263,6 +278,7 @@ Event: TypeAlias = (
     | TextsDelivered
     | TextsStranded
     | ForkSeen
+    | OutOfStep
     | StoreFailed
     | NearbyChanged
     | PeerAdded

@@ -188,6 +188,15 @@ class Outbox:
         self._on_the_way.append((chain, last, size))
         self._in_flight += size
 
+    def has_given_up(self, chain: Chain) -> bool:
+        """
+        Whether the two sides hold different entries in a chain.
+
+        Args:
+            chain: Which.
+        """
+        return chain in self._given_up
+
     def give_up(self, chain: Chain) -> None:
         """
         Send nothing more of a chain: the two sides hold different ones.

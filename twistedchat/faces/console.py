@@ -28,6 +28,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -356,6 +357,7 @@ class Console(Service):
                 | LetIn()
                 | TextsDelivered()
                 | ForkSeen()
+                | OutOfStep()
                 | StoreFailed()
             ):
                 self._screen.show(event_lines(event))

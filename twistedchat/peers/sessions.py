@@ -44,8 +44,15 @@ __all__ = [
 FIRST_REDIAL = 1.0
 LONGEST_REDIAL = 300.0
 
-# After which goodbyes there is no hurry: somebody left, or cannot keep what is said for now.
-_REDIAL_AFTER = {"exit": LONGEST_REDIAL, "rest": 30.0}
+# After which goodbyes there is no hurry: somebody left, cannot keep what is said for now, or does
+# not let us in.
+_REDIAL_AFTER = {
+    "exit": LONGEST_REDIAL,
+    "full": 60.0,
+    "later": LONGEST_REDIAL,
+    "rest": 30.0,
+    "stranger": LONGEST_REDIAL,
+}
 
 # Seconds for the older of two sessions to show that it is alive, before the newer takes its place.
 LONGEST_PROBE = 2.0

@@ -1,8 +1,7 @@
 """
 The measurements: one function for each group of rows of the table.
 
-Each takes its figures in rounds, and in each round every program has its turn, so that what slows
-the machine down for a while slows down all of them. Every program is started afresh for each
+Those in plain are here, those of sessions in ``secure``. Every program is started afresh for each
 figure and has had a few messages before it counts.
 """
 
@@ -11,9 +10,8 @@ from __future__ import annotations
 import math
 import re
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -25,6 +23,14 @@ from benchmarks.machine import (
     wait_until,
 )
 from benchmarks.report import BARE, CEILING, NODE, THREADED, Goal, Row
+from benchmarks.rounds import COUNTED, WARM_UP, Turn, say_aloud, take_turns
+from benchmarks.secure import (
+    measure_catch_up,
+    measure_handshakes,
+    measure_sessions,
+    measure_texts,
+    measure_turns,
+)
 from benchmarks.servers import (
     Lab,
     Runner,
@@ -51,9 +57,6 @@ Measure = Callable[[Lab], list[Row]]
 
 SERVERS: dict[str, Runner] = {NODE: run_node, BARE: run_bare, THREADED: run_threaded}
 """Those that are measured while messages arrive."""
-
-# What texts begin with: before it counts, and then. Neither occurs in anything else.
-WARM_UP, COUNTED = "Zwarmq", "Zcountq"
 
 # Messages before it counts. Python has specialised its bytecode by then.
 WARM_UP_MESSAGES = 400
@@ -435,5 +438,10 @@ MEASURES: dict[str, Measure] = {
     "start": measure_start,
     "sending": measure_sending,
     "echo": measure_echo,
+    "handshakes": measure_handshakes,
+    "texts": measure_texts,
+    "turns": measure_turns,
+    "sessions": measure_sessions,
+    "catch-up": measure_catch_up,
 }
 """Every measurement, by the name that the command line knows it by."""

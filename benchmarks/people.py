@@ -87,11 +87,16 @@ class _Here:
     A reactor and a thread in one: everything is done at once.
     """
 
-    def callFromThread(self, f: Callable[..., object], *args: object, **kw: object) -> None:  # noqa: N802 (Twisted's name)
+    def callFromThread(  # noqa: N802 (Twisted calls it)
+        self,
+        callable: Callable[..., object],
+        *args: object,
+        **kwargs: object,
+    ) -> None:
         """
         Call a function.
         """
-        f(*args, **kw)
+        callable(*args, **kwargs)
 
     def do(self, job: Callable[[], None]) -> None:
         """

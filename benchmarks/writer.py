@@ -20,7 +20,13 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.threads import deferToThread
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from benchmarks.people import NODE, identity_of, say
@@ -69,11 +75,27 @@ class WriteReport:
 
     Attributes:
         seconds: From the first text until the last one was acknowledged.
+        busy: For how many of them this process used a core.
         delays: How many seconds each turn took.
     """
 
     seconds: float
+    busy: float
     delays: list[float] = field(default_factory=list)
+
+
+class _Watch:
+    """
+    Takes the time, from its making on.
+    """
+
+    def __init__(self) -> None:
+        self._started_at = time.perf_counter()
+        self._busy_at = time.process_time()
+
+    def report(self, delays: list[float] | None = None) -> WriteReport:
+        seconds = time.perf_counter() - self._started_at
+        return WriteReport(seconds, time.process_time() - self._busy_at, delays or [])
 
 
 def make_node(order: WriteOrder) -> tuple[Chat, Node]:
@@ -103,12 +125,12 @@ def _check(sent: Sent) -> None:
 async def _say_in_turns(node: Node, token: str, count: int) -> WriteReport:
     key = identity_of(NODE).key
     delays: list[float] = []
-    started_at = time.perf_counter()
+    watch = _Watch()
     for serial in range(count):
         said_at = time.perf_counter()
         _check(await node.send_text(key, say(token, serial)))
         delays.append(time.perf_counter() - said_at)
-    return WriteReport(time.perf_counter() - started_at, delays)
+    return watch.report(delays)
 
 
 async def _say_in_a_stream(node: Node, token: str, count: int) -> WriteReport:
@@ -135,11 +157,11 @@ async def _say_in_a_stream(node: Node, token: str, count: int) -> WriteReport:
         if not done.called:
             done.errback(failure)
 
-    started_at = time.perf_counter()
+    watch = _Watch()
     for _ in range(min(WINDOW, count)):
         say_next()
     await done
-    return WriteReport(time.perf_counter() - started_at)
+    return watch.report()
 
 
 async def _catch_up(node: Node, address: Address, count: int) -> WriteReport:
@@ -154,10 +176,10 @@ async def _catch_up(node: Node, address: Address, count: int) -> WriteReport:
                 done.callback(None)
 
     node.subscribe(happened)
-    started_at = time.perf_counter()
+    watch = _Watch()
     await node.connect(address, manual=True)
     await done
-    return WriteReport(time.perf_counter() - started_at)
+    return watch.report()
 
 
 async def _write(node: Node, order: WriteOrder) -> None:
@@ -195,9 +217,10 @@ def main() -> None:
     """
     from twisted.internet import reactor  # epoll, which is Twisted's choice on Linux
 
-    globalLogBeginner.beginLoggingTo(
-        [textFileLogObserver(sys.stderr)], redirectStandardIO=False, discardBuffer=True
+    warnings = FilteringLogObserver(
+        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
     )
+    globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False, discardBuffer=True)
 
     def start(running: Coroutine[Any, Any, None]) -> None:
         Deferred.fromCoroutine(running).addErrback(lambda failure: failure.printTraceback())

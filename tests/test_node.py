@@ -24,14 +24,17 @@ from twistedchat.core.events import (
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    Progress,
     Sent,
+    TextReceived,
     UnknownTextReceived,
 )
 from twistedchat.core.roster import Peer
+from twistedchat.core.trust import Decision
 from twistedchat.interfaces import INode
 from twistedchat.node import LONGEST_GOODBYE, MOST_WAITING
 from twistedchat.peers.dialling import DIAL_TIMEOUT, MOST_DIALS
-from twistedchat.peers.doorman import LONGEST_CLOSE
+from twistedchat.peers.doorman import LONGEST_ANSWER, LONGEST_CLOSE
 from twistedchat.testing import OUTSIDE, MemoryNetwork, make_node, two_nodes
 
 ANN = Address(OUTSIDE, 7001)
@@ -130,33 +133,40 @@ class NodeTests(NodeTestCase):
 
     def test_two_nodes_hear_each_other(self) -> None:
         """
-        What one sends is what the other hears, both ways.
+        What one sends is what the other hears, both ways, once they have let each other in.
         """
         with two_nodes() as pair:
             there = pair.ours.send_text(pair.their_address, "hello")
             pair.network.settle()
+            (caller,) = pair.theirs.callers()
+            pair.theirs.decide(caller.key, Decision.ACCEPT, caller)
+            pair.network.settle()
             back = pair.theirs.send_text(pair.our_address, "hello yourself")
             pair.network.settle()
 
-            self.assertEqual(Sent(pair.their_address, Kind.MESSAGE, 1), self.successResultOf(there))
-            self.assertEqual(Sent(pair.our_address, Kind.MESSAGE, 1), self.successResultOf(back))
-            self.assertIn(
-                PlainTextReceived(pair.our_address, "ours", Dialect.HEADER, "hello", 0.0),
-                pair.their_events,
+            self.assertEqual(
+                Sent(pair.theirs.key, Kind.MESSAGE, 1, Progress.AT_THE_DOOR, "theirs"),
+                self.successResultOf(there),
             )
-            self.assertIn(
-                PlainTextReceived(
-                    pair.their_address, "theirs", Dialect.HEADER, "hello yourself", 0.0
-                ),
-                pair.our_events,
+            self.assertEqual(
+                Sent(pair.ours.key, Kind.MESSAGE, 1, Progress.DELIVERED, "ours"),
+                self.successResultOf(back),
             )
+            for events, text in (
+                (pair.their_events, "hello"),
+                (pair.our_events, "hello yourself"),
+            ):
+                (heard,) = (event for event in events if isinstance(event, TextReceived))
+                self.assertEqual(text, heard.text)
 
     def test_every_dialect_carries_every_kind(self) -> None:
         """
-        Two nodes that begin in any dialect understand each other's texts, connects and exits.
+        What a node says to a classic program in any dialect is understood by one.
         """
         for dialect in Dialect:
             with two_nodes(dialect=dialect) as pair:
+                # So it is where a classic program was a moment ago.
+                pair.ours._learn(pair.their_address)
                 pair.ours.send_text(pair.their_address, "hello")
                 pair.ours.connect(pair.their_address, manual=True)
                 pair.ours.send_text(pair.their_address, "exit")
@@ -387,10 +397,12 @@ class SendingTests(NodeTestCase):
         """
         heard = self.network.listen_as(ANN, closes=False)
         sendings = [self.node.send_text(ANN, f"text {number}") for number in range(3)]
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
-        self.assertEqual([ANN], self.network.dialled)
+        self.assertEqual([ANN, ANN], self.network.dialled)
 
         self.network.settle_until(lambda: sendings[-1].called, 3 * LONGEST_CLOSE)
+        self.assertEqual([ANN] * 4, self.network.dialled)
 
         texts = [message.text for data in heard for message in decode(data)]
         self.assertEqual(["text 0", "text 1", "text 2"], texts)
@@ -452,6 +464,7 @@ class SendingTests(NodeTestCase):
         heard = self.network.listen_as(ANN, closes=False)
         text = " ".join(f"word{number}" for number in range(500))
         sending = self.node.send_text(ANN, text)
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
 
         self.network.unlisten(ANN)
@@ -565,7 +578,7 @@ class SendingTests(NodeTestCase):
         self.assertEqual("The chat ended before it could be sent.", failure.getErrorMessage())
         self.assertIsInstance(failure.value.__cause__, CancelledError)
         self.assertEqual("text 1", failure.value.unsent)
-        self.network.settle_until(lambda: sendings[2].called, 2 * LONGEST_CLOSE)
+        self.network.settle_until(lambda: sendings[2].called, LONGEST_ANSWER + 2 * LONGEST_CLOSE)
         self.assertEqual(
             ["text 0", "text 2"], [message.text for data in heard for message in decode(data)]
         )
@@ -590,7 +603,8 @@ class SendingTests(NodeTestCase):
         for number in range(1, 50):
             self.failureResultOf(self.send(Address(OUTSIDE, number), "hello"), PeerRefused)
 
-        self.assertEqual({}, self.node._turns)
+        self.assertEqual({}, self.node._turns._turns)
+        self.assertEqual({}, self.node._learned)
         self.assertEqual(set(), self.node._under_way)
 
 
@@ -737,6 +751,7 @@ class LeavingTests(NodeTestCase):
         """
         heard = self.network.listen_as(ANN, closes=False)
         sending = self.node.send_text(ANN, "hello")
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
         sending.cancel()
         self.failureResultOf(sending, NotSent)

@@ -46,6 +46,7 @@ from twistedchat.core.frames import (
 from twistedchat.core.trust import Decision
 from twistedchat.node import LONGEST_GOODBYE
 from twistedchat.peers import doorman, sessions
+from twistedchat.peers.dialling import DIAL_TIMEOUT
 from twistedchat.peers.doorman import (
     DEAD_AFTER,
     LONGEST_CLOSE,
@@ -708,6 +709,26 @@ class RedialTests(SessionsTestCase):
         self.assertEqual(Progress.DELIVERED, sent.progress)
         self.assertEqual(["hello"], self.bob.heard)
         self.assertEqual([], self.network.dials)
+
+    def test_texts_to_who_does_not_answer_dial_once(self) -> None:
+        """
+        Those who want the same contact wait for the same dial, and one who gives up for nothing.
+        """
+        self.network.silent_hosts.add(self.bob.address.host)
+        self.start(self.ann)
+        self.times.clear()
+
+        sendings = [self.say(self.ann, self.bob, f"text {number}") for number in range(300)]
+        sendings[1].cancel()
+
+        self.assertEqual(1, len(self.times))
+        self.failureResultOf(sendings.pop(1), NotSent)
+        self.pass_time(DIAL_TIMEOUT)
+        self.assertEqual(
+            {Progress.WAITING}, {self.successResultOf(sending).progress for sending in sendings}
+        )
+        # And once more by itself, since somebody wants them.
+        self.assertEqual(2, len(self.times))
 
     def test_address_of_somebody_else_is_passed_over(self) -> None:
         """

@@ -54,6 +54,11 @@ assert strategies.__all__
 # pause of five minutes in the worst case, each with its jitter.
 LONGEST_HEALING = 1000.0
 
+# Steps before all is healed again, so that one trouble can come upon another.
+FEWEST_TROUBLES = 8
+
+SIDES = st.integers(0, 1)
+
 FULL = StoreError("The disk is full.")
 
 
@@ -127,6 +132,7 @@ class TwoNodesMachine(RuleBasedStateMachine):
         self.sides = [Side(number, MemoryJournal()) for number in range(2)]
         self.faults: list[LogEvent] = []
         self.count = 0
+        self.troubles = 0
         self.observer = FaultObserver(self.faults)
         globalLogPublisher.addObserver(self.observer)
 
@@ -163,16 +169,18 @@ class TwoNodesMachine(RuleBasedStateMachine):
 
     # What can happen.
 
-    @rule(number=st.integers(0, 1), times=st.integers(1, 3), is_long=st.booleans())
-    def say(self, number: int, times: int, is_long: bool) -> None:
+    @rule(number=SIDES, times=st.integers(1, 3), is_long=st.booleans(), arrives=st.booleans())
+    def say(self, number: int, times: int, is_long: bool, arrives: bool) -> None:
         """
-        Somebody says something, or several things in one turn.
+        Somebody says something, or several things in one turn; it may arrive at once.
         """
         side = self.sides[number]
         for _ in range(times):
             self.count += 1
             text = f"{NAMES[number]} {self.count} {'x' * 3000 if is_long else ''}"
             side.said.append((text, side.node.send_text(KEYS[1 - number], text)))
+        if arrives:
+            self.network.settle()
 
     @rule()
     def carry(self) -> None:
@@ -208,81 +216,75 @@ class TwoNodesMachine(RuleBasedStateMachine):
         return wires[index % len(wires)]
 
     @precondition(lambda self: self.network.connections)
-    @rule(index=st.integers(0, 3), is_back=st.booleans(), most=st.integers(1, 5000))
-    def drip(self, index: int, is_back: bool, most: int) -> None:
+    @rule(
+        index=st.integers(0, 3),
+        fate=st.sampled_from(["drips", "breaks", "falls silent", "speaks again"]),
+        is_back=st.booleans(),
+        most=st.integers(1, 5000),
+        seconds=st.sampled_from([3.0, 0.0]),
+    )
+    def treat_wire(self, index: int, fate: str, is_back: bool, most: int, seconds: float) -> None:
         """
-        Some bytes arrive, also where nothing else does.
+        Something happens to a connection, of which some bytes may arrive before.
+
+        One that falls silent and speaks again later is overtaken by those that come after it.
         """
-        ours, theirs = self.wire(index)[:: -1 if is_back else 1]
-        if not theirs.is_paused:
+        wire = self.wire(index)
+        ours, theirs = wire[:: -1 if is_back else 1]
+        if fate != "speaks again" and not theirs.is_paused:
             ours.carry_some_to(theirs, most)
+        match fate:
+            case "breaks":
+                self.network.cut(wire)
+                # There may be time to find each other again.
+                self.pass_time(seconds)
+            case "falls silent":
+                self.network.hold(wire)
+            case "speaks again":
+                self.network.hold(wire, is_held=False)
 
-    @precondition(lambda self: self.network.connections)
-    @rule(index=st.integers(0, 3), is_held=st.booleans())
-    def hold(self, index: int, is_held: bool) -> None:
+    @rule(
+        number=SIDES,
+        fate=st.sampled_from(["slow", "slow", "working", "quick", "failing", "full", "mended"]),
+    )
+    def treat_disk(self, number: int, fate: str) -> None:
         """
-        A connection falls silent, or speaks again: old ones overtake newer ones.
-        """
-        self.network.hold(self.wire(index), is_held=is_held)
+        Something happens to a disk.
 
-    @precondition(lambda self: self.network.connections)
-    @rule(index=st.integers(0, 3))
-    def cut(self, index: int) -> None:
-        """
-        A connection breaks.
-        """
-        self.network.cut(self.wire(index))
-
-    @rule(number=st.integers(0, 1), is_slow=st.booleans())
-    def slow_down(self, number: int, is_slow: bool) -> None:
-        """
-        A disk becomes slow, or quick again.
+        A slow one does only what it is told to; a full one fails until it is mended.
         """
         journal = self.sides[number].journal
-        journal.is_slow = is_slow
-        if not is_slow:
-            journal.work()
+        match fate:
+            case "slow":
+                journal.is_slow = True
+            case "working":
+                journal.work(1)
+            case "quick":
+                journal.is_slow = False
+                journal.work()
+            case "failing":
+                journal.error = FULL
+                journal.work(1)
+                journal.error = None
+            case "full":
+                journal.error = FULL
+            case "mended":
+                journal.error = None
 
-    @precondition(lambda self: any(side.journal.waiting for side in self.sides))
-    @rule(number=st.integers(0, 1), most=st.integers(1, 3))
-    def work(self, number: int, most: int) -> None:
-        """
-        A slow disk gets something done.
-        """
-        self.sides[number].journal.work(most)
-
-    @rule(number=st.integers(0, 1), lasts=st.booleans())
-    def fail(self, number: int, lasts: bool) -> None:
-        """
-        What a disk should do next fails, and all that comes after it until it is mended.
-        """
-        journal = self.sides[number].journal
-        journal.error = FULL
-        journal.work()
-        if not lasts:
-            journal.error = None
-
-    @precondition(lambda self: any(side.journal.error for side in self.sides))
-    @rule()
-    def mend(self) -> None:
-        """
-        All disks work again.
-        """
-        for side in self.sides:
-            side.journal.error = None
-
-    @rule(number=st.integers(0, 1), written=st.integers(0, 3))
-    def kill(self, number: int, written: int) -> None:
+    @rule(number=SIDES, written=st.integers(0, 3), seconds=st.sampled_from([3.0, 0.0]))
+    def kill(self, number: int, written: int, seconds: float) -> None:
         """
         A process is killed and started again, with what its disk had finished.
         """
         side = self.sides[number]
         side.machine.switch_off()
-        side.journal = MemoryJournal(side.journal, written)
+        before, side.journal = side.journal, MemoryJournal(side.journal, written)
+        side.journal.is_slow, side.journal.error = before.is_slow, before.error
         side.unseen.update(set(side.stored(1 - number)) - set(side.shown))
         for _, sending in side.said:
             sending.addErrback(lambda _: None)
         self.start(side)
+        self.pass_time(seconds)
 
     # What must always be so.
 
@@ -316,6 +318,7 @@ class TwoNodesMachine(RuleBasedStateMachine):
         """
         No error was logged, and nobody was taken for one who breaks rules.
         """
+        self.troubles += 1
         assert self.faults == []
 
     def pairs(self) -> list[tuple[Side, Side]]:
@@ -343,11 +346,13 @@ class TwoNodesMachine(RuleBasedStateMachine):
         finally:
             globalLogPublisher.removeObserver(self.observer)
 
+    @precondition(lambda self: self.troubles >= FEWEST_TROUBLES)
     @rule()
     def heal(self) -> None:
         """
         Let everything work again: in time, all that was said is where it should be.
         """
+        self.troubles = 0
         for side in self.sides:
             side.journal.is_slow = False
             side.journal.error = None

@@ -177,6 +177,10 @@ class Acquaintances:
         key = session.their_key
         self._contacts.met(key, session.their_hello.name, link.dialled, self._clock.seconds())
         self._leave_door(key)
+        for caller in self._door.all():
+            # It proves itself again where it did not.
+            if caller.key == key and caller.address == link.their_address:
+                self._door.remove(caller)
         if link.dialled is None and link.their_address is not None:
             self._sessions.hint(key, (link.their_address,))
             self._claimed.pop(link.their_address, None)
@@ -350,10 +354,10 @@ class Acquaintances:
                     self._became_known(key)
             case Decision.BLOCK:
                 self._contacts.block(key, name, now)
-                self._part(key)
+                self._clear(key)
             case Decision.FORGET:
                 self._contacts.forget(key)
-                self._part(key)
+                self._clear(key)
             case Decision.KEEP_OLD if caller is not None and reason is Reason.DOWNGRADE:
                 self._kept_old.add((key, caller.address))
             case Decision.KEEP_OLD:
@@ -369,6 +373,12 @@ class Acquaintances:
     def _part(self, key: DeviceKey) -> None:
         self._sessions.end(key, "stranger")
         self._registry.remove(key)
+
+    def _clear(self, key: DeviceKey) -> None:
+        self._part(key)
+        for caller in self._door.all():
+            if caller.key == key:
+                self._door.remove(caller)
 
     def _became_known(self, key: DeviceKey) -> None:
         self._leave_door(key)

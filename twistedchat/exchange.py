@@ -122,8 +122,10 @@ class Exchange:
         self._publish = publish
         self._moved = moved
         self._outboxes: dict[PeerProtocol, Outbox] = {}
-        # Chains of which something is being read, to be sent or compared.
+        # Chains of which something is being read, to be sent.
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
+        # And those that are being compared, with what was told of them last.
+        self._comparing: dict[tuple[PeerProtocol, Chain], tuple[int, str]] = {}
         self._told_out_of_step: set[DeviceKey] = set()
         self._is_behind: set[PeerProtocol] = set()
         # What is to be said in each room, while something else is being written there.
@@ -275,7 +277,7 @@ class Exchange:
             return
         chain = (entries[0].room, entries[0].author)
         after = outbox.next_after(chain, entries[-1].seq)
-        if after != entries[0].seq - 1 or link.is_choked or (link, chain) in self._reading:
+        if after != entries[0].seq - 1 or link.is_choked or self._is_reading(link, chain):
             self._pump(link)
             return
         while entries:
@@ -319,6 +321,9 @@ class Exchange:
         head, _ = self._journal.stored_heads(room).get(session.our_key, (0, NOTHING))
         return head > self._journal.receipt(room, session.their_key)
 
+    def _is_reading(self, link: PeerProtocol, chain: Chain) -> bool:
+        return (link, chain) in self._reading or (link, chain) in self._comparing
+
     def _pump(self, link: PeerProtocol) -> None:
         session = link.session
         outbox = self._outboxes.get(link)
@@ -329,7 +334,7 @@ class Exchange:
         room = direct_room(session.our_key, session.their_key)
         for author, (head, _) in self._journal.stored_heads(room).items():
             chain = (room, author)
-            if (link, chain) in self._reading:
+            if self._is_reading(link, chain):
                 continue
             after = outbox.next_after(chain, head)
             if after is None:
@@ -353,6 +358,8 @@ class Exchange:
 
     def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
         self._reading.discard((link, chain))
+        self._comparing.discard((link, chain))
+        self._comparing.pop((link, chain), None)
         failure.trap(StoreError)
         self._store_failed(link, failure.getErrorMessage())
 
@@ -425,26 +432,34 @@ class Exchange:
         room = direct_room(session.our_key, session.their_key)
         # Of rooms that we do not share it can say what it likes.
         told = frame.rooms.get(room.hex(), {})
-        for author, (head, head_hash) in self._journal.stored_heads(room).items():
-            seq, their_hash = told.get(str(author), (0, ""))
-            chain = (room, author)
-            if outbox.has_given_up(chain) or (link, chain) in self._reading:
-                continue
-            if seq == head and their_hash != head_hash.hex():
-                self._out_of_step(link, outbox, chain)
-            elif 0 < seq < head and not outbox.has(chain):
-                # What it holds may be another one's with the same numbers, where a journal was lost
-                # or a key is used twice. What it tells later, it has got from us.
-                self._reading.add((link, chain))
-                self._journal.read(room, author, seq - 1, 1).addCallbacks(
-                    self._compare,
-                    self._cannot_read,
-                    callbackArgs=(link, outbox, chain, seq, their_hash),
-                    errbackArgs=(link, chain),
-                ).addErrback(self._log_failure)
-            else:
-                self._agreed(session.their_key, outbox, chain, seq, head)
+        for author in self._journal.stored_heads(room):
+            self._told(link, outbox, (room, author), *told.get(str(author), (0, "")))
         self._pump(link)
+
+    def _told(
+        self, link: PeerProtocol, outbox: Outbox, chain: Chain, seq: int, their_hash: str
+    ) -> None:
+        room, author = chain
+        head, head_hash = self._journal.stored_heads(room)[author]
+        if outbox.has_given_up(chain) or link.session is None:
+            return
+        if (link, chain) in self._comparing:
+            # The last of what it tells meanwhile is all that counts.
+            self._comparing[link, chain] = seq, their_hash
+        elif seq == head and their_hash != head_hash.hex():
+            self._out_of_step(link, outbox, chain)
+        elif 0 < seq < head and not outbox.has(chain):
+            # What it holds may be another one's with the same numbers, where a journal was lost or
+            # a key is used twice. What it tells later, it has got from us.
+            self._comparing[link, chain] = seq, their_hash
+            self._journal.read(room, author, seq - 1, 1).addCallbacks(
+                self._compare,
+                self._cannot_read,
+                callbackArgs=(link, outbox, chain, seq, their_hash),
+                errbackArgs=(link, chain),
+            ).addErrback(self._log_failure)
+        else:
+            self._agreed(link.session.their_key, outbox, chain, seq, head)
 
     def _compare(
         self,
@@ -455,13 +470,14 @@ class Exchange:
         seq: int,
         their_hash: str,
     ) -> None:
-        self._reading.discard((link, chain))
+        told = self._comparing.pop((link, chain))
         if self._outboxes.get(link) is not outbox or link.session is None:
             return
         if not entries or entries[0].hash.hex() != their_hash:
             self._out_of_step(link, outbox, chain)
             return
         self._agreed(link.session.their_key, outbox, chain, seq, seq)
+        self._told(link, outbox, chain, *told)
         self._pump(link)
 
     def _agreed(

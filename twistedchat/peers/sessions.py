@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from typing_extensions import override
 
 from twistedchat.core.addresses import Address
@@ -191,6 +192,8 @@ class Sessions(Service):
         self._left: set[DeviceKey] = set()
         self._parted: list[Deferred[None]] = []
         self._dialling: set[Deferred[PeerProtocol | None]] = set()
+        # Those whom the person wants and who are being dialled for that, with all who wait for it.
+        self._wanted: dict[DeviceKey, list[Deferred[PeerProtocol | None]]] = {}
         self._waits: TimeoutQueue[PeerProtocol] = TimeoutQueue(
             clock, LONGEST_STRANGER, lambda link: link.part("later", "Nobody has let you in.")
         )
@@ -292,13 +295,24 @@ class Sessions(Service):
             tried again later. Never fails but by being cancelled.
         """
         self._left.discard(key)
+        reached: Deferred[PeerProtocol | None] = Deferred()
+        waiting = self._wanted.get(key)
+        if waiting is not None:
+            # Ten texts to somebody whose machine is off are no reason to dial it ten times.
+            waiting.append(reached)
+            return reached
+        waiting = self._wanted[key] = [reached]
 
-        def tried(link: PeerProtocol | None) -> PeerProtocol | None:
-            if link is None:
+        def tried(result: PeerProtocol | Failure | None) -> None:
+            del self._wanted[key]
+            if result is None:
                 self._not_reached(key, FIRST_REDIAL)
-            return link
+            # One that was cancelled meanwhile passes over what it is told now.
+            for one in waiting:
+                one.callback(result)
 
-        return self._begin_to_reach(key).addCallback(tried)
+        self._begin_to_reach(key).addBoth(tried)
+        return reached
 
     def _begin_to_reach(self, key: DeviceKey) -> Deferred[PeerProtocol | None]:
         reaching = Deferred.fromCoroutine(self._reach(key))

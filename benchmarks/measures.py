@@ -19,11 +19,12 @@ from benchmarks.load import LoadOrder, LoadReport, idle_connections
 from benchmarks.machine import (
     MeasureError,
     count_descriptors,
+    read_busy_seconds,
     wait_for_settled_kib,
     wait_until,
 )
 from benchmarks.report import BARE, CEILING, NODE, THREADED, Goal, Row
-from benchmarks.rounds import COUNTED, WARM_UP, Turn, say_aloud, take_turns
+from benchmarks.rounds import COUNTED, WARM_UP, Shares, Turn, say_aloud, take_turns
 from benchmarks.secure import (
     measure_catch_up,
     measure_handshakes,
@@ -129,7 +130,8 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     seconds = PACED_SECONDS_QUICK if lab.is_quick else PACED_SECONDS
     plural = "s" if senders > 1 else ""
     row = Row(f"paced, {senders} sender{plural}: messages/s", goals)
-    busy: dict[str, list[float]] = {}
+    busy = Shares()
+    cost = Shares()
 
     def order(port: int) -> LoadOrder:
         return LoadOrder("paced", port, senders, PACED_MESSAGES, COUNTED, seconds)
@@ -137,10 +139,14 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     def serve(column: str, run: Runner) -> dict[int, float]:
         with run(lab) as server:
             _warm_up(lab, server, senders)
+            before = read_busy_seconds(server.pid)
             report = run_load(lab, order(server.port))
             shown = server.console.wait_shown(report.sent, SHOW_LIMIT, SHOW_STALL)
+            used = read_busy_seconds(server.pid) - before
         _note_losses(row, column, report, shown.count, shown.repeated)
-        busy.setdefault(column, []).append(report.busy)
+        busy.add(column, report.busy)
+        if column != THREADED:  # whose threads have ended, and their time with them
+            cost.add(column, 1_000_000 * used / max(1, shown.count))
         # It is over when the last message can be read, not when the last sender is content.
         ended_at = max(report.ended_at, shown.last_at)
         return {0: shown.count / (ended_at - report.started_at)}
@@ -148,13 +154,13 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     def sink() -> dict[int, float]:
         with run_sink(lab.cores.server, SinkOrder(1, COUNTED, 0, is_spinning=True)) as server:
             report = run_load(lab, order(server.ports[0]))
-        busy.setdefault(CEILING, []).append(report.busy)
+        busy.add(CEILING, report.busy)
         return {0: report.sent / (report.ended_at - report.started_at)}
 
     turns = {column: partial(serve, column, run) for column, run in SERVERS.items()}
     take_turns([row], {**turns, CEILING: sink}, lab.rounds)
-    shares = (f"{column} {statistics.median(taken):.0%}" for column, taken in busy.items())
-    row.notes.append(f"the generator was busy: {', '.join(shares)}")
+    row.notes.append(f"the generator was busy: {busy.draw('.0%')}")
+    row.notes.append(f"processor time for a message, us: {cost.draw('.1f')}")
     return row
 
 

@@ -6,13 +6,14 @@ So what slows the machine down for a while slows down all of them.
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Callable, Mapping
 
 from benchmarks.machine import MeasureError
 from benchmarks.report import Row
 
-__all__ = ["COUNTED", "WARM_UP", "Turn", "say_aloud", "take_turns"]
+__all__ = ["COUNTED", "WARM_UP", "Shares", "Turn", "say_aloud", "take_turns"]
 
 Turn = Callable[[], Mapping[int, float]]
 """Takes one program's figures of one round, by the index of their row."""
@@ -55,3 +56,35 @@ def take_turns(rows: list[Row], turns: Mapping[str, Turn], rounds: int) -> None:
             for index, figure in figures.items():
                 rows[index].add(column, figure)
                 say_aloud(f"{rows[index].title}: round {number}: {column} {figure:,.3f}")
+
+
+class Shares:
+    """
+    Figures that stand beside a row, in its notes: for each column one from each round.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[str, list[float]] = {}
+
+    def add(self, column: str, figure: float) -> None:
+        """
+        Take one more figure.
+
+        Args:
+            column: Whose.
+            figure: It.
+        """
+        self._taken.setdefault(column, []).append(figure)
+
+    def draw(self, form: str) -> str:
+        """
+        Write the medians down.
+
+        Args:
+            form: How each is formatted.
+
+        Returns:
+            A list in words.
+        """
+        medians = {column: statistics.median(taken) for column, taken in self._taken.items()}
+        return ", ".join(f"{column} {median:{form}}" for column, median in medians.items())

@@ -104,6 +104,9 @@ class TerminalScreenTests(SynchronousTestCase):
             SimpleNamespace(SIGWINCH=signal.SIGWINCH, signal=self.remember_resize),
         )
         self.addCleanup(asyncio.set_event_loop, None)
+        # An event loop that closes in this thread would take it from the reactor, which then hears
+        # no longer of processes that end.
+        self.addCleanup(signal.set_wakeup_fd, signal.set_wakeup_fd(-1))
         pipe = create_pipe_input()
         self.keyboard: PipeInput = pipe.__enter__()
         self.addCleanup(pipe.__exit__, None, None, None)

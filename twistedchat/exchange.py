@@ -358,7 +358,6 @@ class Exchange:
 
     def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
         self._reading.discard((link, chain))
-        self._comparing.discard((link, chain))
         self._comparing.pop((link, chain), None)
         failure.trap(StoreError)
         self._store_failed(link, failure.getErrorMessage())

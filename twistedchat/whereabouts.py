@@ -26,8 +26,8 @@ from twistedchat.peers.sessions import Sessions
 __all__ = ["SEEKS_AT_ONCE", "SEEK_INTERVAL", "Whereabouts"]
 
 # Seconds between two times that we ask the same peer for those we cannot find, and how often a peer
-# may ask us: answering costs a hash for every contact. It may do so a few times at once, since a
-# session that breaks is opened again.
+# may ask us: answering costs a hash for every contact, and what is answered is dialled. It may be
+# so a few times at once, since a session that breaks is opened again.
 SEEK_INTERVAL = 60.0
 SEEKS_AT_ONCE = 4
 
@@ -60,6 +60,7 @@ class Whereabouts:
         self._known_then: list[DeviceKey] | None = None
         # What we asked each peer last: the salt, for whom, and when.
         self._sought: dict[PeerProtocol, tuple[bytes, list[DeviceKey], float]] = {}
+        self._asked = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
         self._askers = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
 
     # On the network.
@@ -104,6 +105,8 @@ class Whereabouts:
         live = self._sessions.live
         away = [key for key in self._known() if key not in live][:MOST_SOUGHT]
         if not away or link.is_choked or now - last < SEEK_INTERVAL:
+            return
+        if not self._asked.take(session.their_key, now):
             return
         salt = self._randomness(SALT_LENGTH)
         self._sought[link] = (salt, away, now)

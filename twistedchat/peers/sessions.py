@@ -48,7 +48,7 @@ LONGEST_REDIAL = 300.0
 # After which goodbyes there is no hurry: somebody left, cannot keep what is said for now, or does
 # not let us in.
 _REDIAL_AFTER = {
-    "exit": LONGEST_REDIAL,
+    "exit": 20.0,
     "full": 60.0,
     "later": LONGEST_REDIAL,
     "rest": 30.0,

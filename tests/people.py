@@ -387,8 +387,10 @@ class PeopleTestCase(SynchronousTestCase):
         self.people.remove(person)
         person.machine.switch_off()
         # So that nothing of the dead process wakes up when Python clears it away.
-        for doing in [*person.node._under_way, *person.node._sessions._dialling]:
-            doing.cancel()
+        for sending in list(person.node._under_way):
+            sending.cancel()
+        for dialling in list(person.node._sessions._dialling):
+            dialling.cancel()
         self.network.settle()
 
     def acquaint(self, one: Person, other: Person) -> None:

@@ -642,27 +642,32 @@ class DowngradeTests(AcquaintancesTestCase):
         When the contact proves itself again, there is nothing left to decide.
         """
         self.assert_refused(self.bob.address)
+        self.knock("I have nothing to do with that")
         self.network.unlisten(self.bob.address)
         self.start(self.bob)
 
-        self.pass_time(1000)
+        self.pass_time(500)
 
-        self.assertEqual([], self.ann.node.callers())
+        self.assertEqual(Reason.KNOCK, self.caller.reason)
         self.assert_talk(self.ann, self.bob)
 
     def test_forgotten_contact_is_at_the_door_no_longer(self) -> None:
         """
         Where somebody is forgotten or blocked, there is nothing left to decide either.
         """
+        self.knock("I have nothing to do with that")
         for decision in (Decision.BLOCK, Decision.FORGET):
             self.ann.contacts.accept(self.bob.key, "bob", 0.0)
             self.ann.contacts.met(self.bob.key, "bob", self.bob.address, 0.0)
             self.assert_refused(self.bob.address)
-            self.assertEqual(Reason.DOWNGRADE, self.caller.reason)
+            self.assertEqual(
+                [Reason.KNOCK, Reason.DOWNGRADE],
+                [caller.reason for caller in self.ann.node.callers()],
+            )
 
             self.decide(decision, key=self.bob.key)
 
-            self.assertEqual([], self.ann.node.callers())
+            self.assertEqual(Reason.KNOCK, self.caller.reason)
 
     def test_where_a_contact_says_it_listens_nobody_is_spoken_to_in_plain(self) -> None:
         """

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from hypothesis import given, settings
+from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
 from typing_extensions import override
 
@@ -25,8 +26,10 @@ from twistedchat.core.entries import (
 )
 from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import (
+    Event,
     ForkSeen,
     OutOfStep,
+    PeerAdded,
     Progress,
     StoreFailed,
     TextReceived,
@@ -261,6 +264,36 @@ class SayingTests(ExchangeTestCase):
 
         times = [entry.said.time for entry in self.ann.journal.entries]
         self.assertEqual(times, sorted(set(times)))
+
+    def test_said_while_the_session_opens_is_not_lost(self) -> None:
+        """
+        Somebody who greets every peer that comes onto the lists is heard by all of them.
+        """
+        self.stop(self.bob)
+
+        def greet(event: Event) -> None:
+            if isinstance(event, PeerAdded) and event.peer.key is not None:
+                self.ann.node._exchange.post(event.peer.key, "welcome")
+
+        self.ann.node.subscribe(greet)
+        bob = self.make("bob")
+        self.acquaint(self.ann, bob)
+        self.start(bob)
+        self.network.settle_until(lambda: bool(self.ann.node._sessions.live))
+        self.network.settle()
+
+        self.assertEqual(["welcome"], bob.heard)
+
+    def test_fault_of_ours_is_logged_and_told(self) -> None:
+        """
+        What should never happen is a line in the log, and no text is lost without a word.
+        """
+        self.patch(self.ann.journal, "append", lambda _: fail(ZeroDivisionError("a fault")))
+
+        failure = self.failureResultOf(self.say(self.ann, self.bob, "hello"), NotSent)
+
+        self.assertEqual("Not kept, and so not sent: a fault", failure.getErrorMessage())
+        self.assertEqual(1, len(self.flushLoggedErrors(ZeroDivisionError)))
 
     def test_both_talk_at_once(self) -> None:
         """
@@ -655,6 +688,30 @@ class FailingDiskTests(ExchangeTestCase):
 
         self.assertEqual(["hello", "hello again"], self.bob.heard)
 
+    def test_what_comes_while_something_is_being_lost_is_no_gap(self) -> None:
+        """
+        A disk that fails with our own words has lost theirs too, which is not their fault.
+        """
+        self.bob.journal.is_slow = True
+        self.bob.node.send_text(self.ann.key, "ours").addErrback(lambda _: None)
+        self.say(self.ann, self.bob, "one")
+        with capturedLogs() as events:
+            self.bob.journal.error = FULL
+            self.bob.journal.work(1)
+            self.bob.journal.error = None
+            self.say(self.ann, self.bob, "two")
+            self.assertIn(self.ann.key, self.bob.node._sessions.live)
+            self.bob.journal.work()
+            self.network.settle()
+        self.assertEqual([], [event for event in events if "code" in event])
+        self.assertEqual(1, len(self.bob.told(StoreFailed)))
+
+        self.bob.journal.is_slow = False
+        self.pass_time(50)
+
+        self.assertEqual(["one", "two"], self.bob.heard)
+        self.assertEqual([], self.ann.heard)
+
     def test_failure_after_the_last_session_is_told(self) -> None:
         """
         So it is told when there is nobody there any more.
@@ -874,6 +931,21 @@ class LiarTests(LiarTestCase):
         self.caller = self.come(2)
         self.send(longer)
         self.assertEqual(["one", "two", "three"], self.ann.heard)
+
+    def test_what_is_not_stored_yet_is_not_acknowledged(self) -> None:
+        """
+        A replay of what is just being written is told what is on the disk, and no more.
+        """
+        run, _ = self.run_of("hello")
+        self.ann.journal.is_slow = True
+        self.send(run)
+
+        self.send(run)
+
+        self.assertEqual({}, self.told())
+        self.work(self.ann)
+        self.assertEqual(1, self.told()[str(MALLORY.key)][0])
+        self.assertEqual(["hello"], self.ann.heard)
 
     def test_other_rooms_are_not_taken(self) -> None:
         """

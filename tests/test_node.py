@@ -7,7 +7,7 @@ import gc
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError, ConnectionRefusedError
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IReactorTCP, ITCPTransport
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,12 +18,14 @@ from tests.people import MALLORY, PORT, Impostor, PeopleTestCase, SessionCaller,
 from twistedchat import node as node_module
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import LARGEST_PIECE, Dialect, Kind, decode
+from twistedchat.core.entries import NOTHING, Said, sign_run
 from twistedchat.core.errors import (
     ConnectionReset,
     HostNotFound,
     NoAnswer,
     NotSent,
     PeerRefused,
+    StoreError,
     TooMuchToSend,
 )
 from twistedchat.core.events import (
@@ -42,11 +44,19 @@ from twistedchat.core.events import (
 from twistedchat.core.frames import Knock
 from twistedchat.core.roster import Peer
 from twistedchat.core.trust import Decision
-from twistedchat.interfaces import INode
+from twistedchat.interfaces import IJournal, INode
 from twistedchat.node import LONGEST_GOODBYE, MOST_WAITING
 from twistedchat.peers.dialling import DIAL_TIMEOUT, MOST_DIALS
 from twistedchat.peers.doorman import LONGEST_ANSWER, LONGEST_CLOSE
-from twistedchat.testing import OUTSIDE, MemoryNetwork, make_node, two_nodes
+from twistedchat.testing import (
+    OUTSIDE,
+    MemoryHost,
+    MemoryJournal,
+    MemoryNetwork,
+    identity_of,
+    make_node,
+    two_nodes,
+)
 
 ANN = Address(OUTSIDE, 7001)
 BOB = Address("192.0.2.8", 7002)
@@ -1230,3 +1240,75 @@ class KitTests(SynchronousTestCase):
 
         self.assertEqual([b"onetwo"], end.written)
         self.assertTrue(verifyObject(ITCPTransport, end))
+
+    def test_journal_takes_only_what_follows(self) -> None:
+        """
+        Entries that leave something out, or end without a signature, are a mistake of the caller's.
+        """
+        author = identity_of("ann")
+        room = bytes(32)
+        said = tuple(Said(number, "text", "hello") for number in range(1, 4))
+        _, entries = sign_run(author, room, 1, NOTHING, said)
+        journal = MemoryJournal()
+        self.assertTrue(verifyObject(IJournal, journal))
+
+        self.assertRaises(AssertionError, journal.append, entries[1:])
+        self.assertRaises(AssertionError, MemoryJournal().append, entries[:2])
+        journal.append(entries)
+
+        self.assertEqual({author.key: (3, entries[-1].hash)}, journal.stored_heads(room))
+
+    def test_slow_journal_fails_all_that_came_behind(self) -> None:
+        """
+        As with a real one, a failure takes all that was appended before it was known.
+        """
+        author = identity_of("ann")
+        room = bytes(32)
+        journal = MemoryJournal()
+        journal.is_slow = True
+        appended = []
+        seq, prev = 0, NOTHING
+        for number in range(3):
+            said = (Said(number, "text", "hello"),)
+            _, (entry,) = sign_run(author, room, seq + 1, prev, said)
+            appended.append(journal.append([entry]))
+            seq, prev = entry.seq, entry.hash
+        journal.work(1)
+        journal.error = StoreError("The disk is full.")
+        journal.work(1)
+        journal.error = None
+        journal.work()
+
+        self.successResultOf(appended[0])
+        self.failureResultOf(appended[1], StoreError)
+        self.failureResultOf(appended[2], StoreError)
+        self.assertEqual(journal.stored_heads(room), journal.heads(room))
+        self.assertEqual(1, len(journal.entries))
+        after = MemoryJournal(journal)
+        self.assertEqual(journal.heads(room), after.heads(room))
+
+    def test_machine_that_is_switched_off_is_silent(self) -> None:
+        """
+        Nobody there is called any more, its ports are closed, and its connections end for others.
+        """
+        network = MemoryNetwork()
+        on, off = MemoryHost(network, "192.0.2.1"), MemoryHost(network, "192.0.2.2")
+        self.assertTrue(verifyObject(IReactorTCP, on))
+        called: list[str] = []
+        on.callLater(1, called.append, "on")
+        off.callLater(1, called.append, "off")
+        off.listenTCP(7070, Factory.forProtocol(Protocol))
+        caller = SessionCaller()
+        network.call(7070, to=off.host, caller=caller)
+        network.silent_hosts.add("192.0.2.3")
+        factory = ClientFactory()
+        off.connectTCP("192.0.2.3", 7070, factory)
+
+        off.switch_off()
+        network.settle()
+        network.advance(40)
+
+        self.assertEqual(["on"], called)
+        self.assertIsNotNone(caller.reason)
+        self.assertEqual([], network.dials)
+        self.assertTrue(network.is_quiet)

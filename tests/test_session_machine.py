@@ -8,6 +8,7 @@ then everything that was said has to be there, once and in order.
 
 import gc
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -284,7 +285,8 @@ class TwoNodesMachine(RuleBasedStateMachine):
         for _, sending in side.said:
             sending.addErrback(lambda _: None)
         # So that nothing of the dead process wakes up when Python clears it away.
-        for doing in [*side.node._under_way, *side.node._sessions._dialling]:
+        doings: list[Deferred[Any]] = [*side.node._under_way, *side.node._sessions._dialling]
+        for doing in doings:
             doing.cancel()
         self.start(side)
         self.pass_time(seconds)

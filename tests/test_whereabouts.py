@@ -326,6 +326,7 @@ class SeekingTests(PeopleTestCase):
             "[::ffff:127.0.0.1]:22",
             "router.lan:80",
             "192.0.2.9",
+            "<nowhere>",
         )
         self.pass_time(0.1)
 

@@ -8,7 +8,7 @@ The rules are `twistedchat.core.sync`'s.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -126,6 +126,8 @@ class Exchange:
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
         # And those that are being compared, with what was told of them last.
         self._comparing: dict[tuple[PeerProtocol, Chain], tuple[int, str]] = {}
+        # Of how many runs that came we do not know yet whether they are on the disk.
+        self._storing: Counter[Chain] = Counter()
         self._told_out_of_step: set[DeviceKey] = set()
         self._is_behind: set[PeerProtocol] = set()
         # What is to be said in each room, while something else is being written there.
@@ -541,13 +543,25 @@ class Exchange:
         if outbox.has_given_up(chain):
             # It goes on where we part.
             return
-        taken = take_run(entries, self._journal.heads(room))
+        try:
+            taken = take_run(entries, self._journal.heads(room))
+        except RemoteProtocolError:
+            if self._storing[chain]:
+                # What came before it is just being lost here, and when that is told it will rest.
+                return
+            raise
         if isinstance(taken, Forked):
             self._forked(link, outbox, taken.entry)
         elif not taken:
             self._acknowledge(link, room)
         else:
-            self._journal.append(taken).addCallbacks(
+            self._storing[chain] += 1
+
+            def done(result: Failure | None) -> Failure | None:
+                self._storing[chain] -= 1
+                return result
+
+            self._journal.append(taken).addBoth(done).addCallbacks(
                 self._has_stored,
                 lambda failure: self._store_failed(link, failure.getErrorMessage()),
                 callbackArgs=(link, taken),

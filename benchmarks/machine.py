@@ -25,8 +25,11 @@ __all__ = [
     "is_listening",
     "pinned_to",
     "raise_descriptor_limit",
+    "read_busy_seconds",
     "read_others_seconds",
+    "read_peak_kib",
     "read_resident_kib",
+    "reset_peak",
     "wait_for_settled_kib",
     "wait_until",
 ]
@@ -189,6 +192,47 @@ def count_descriptors(pid: int) -> int:
         Their number.
     """
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def read_busy_seconds(pid: int) -> float:
+    """
+    Read how much processor time a process has used, to the nanosecond.
+
+    Args:
+        pid: The process.
+
+    Returns:
+        Seconds, of all threads that it has now.
+    """
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    used = [int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks]
+    return sum(used) / 1e9
+
+
+def reset_peak(pid: int) -> None:
+    """
+    Forget how much memory a process ever held; what it holds now is the most from then on.
+
+    Args:
+        pid: A process of our own.
+    """
+    Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+
+
+def read_peak_kib(pid: int) -> int:
+    """
+    Read the most memory that a process has held resident since `reset_peak`.
+
+    Args:
+        pid: The process.
+
+    Returns:
+        Its largest resident set, in KiB.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise MeasureError(f"the peak memory of process {pid} cannot be read")
 
 
 def read_resident_kib(pid: int) -> int:

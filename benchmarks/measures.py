@@ -1,8 +1,7 @@
 """
 The measurements: one function for each group of rows of the table.
 
-Each takes its figures in rounds, and in each round every program has its turn, so that what slows
-the machine down for a while slows down all of them. Every program is started afresh for each
+Those in plain are here, those of sessions in ``secure``. Every program is started afresh for each
 figure and has had a few messages before it counts.
 """
 
@@ -11,9 +10,8 @@ from __future__ import annotations
 import math
 import re
 import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -21,10 +19,19 @@ from benchmarks.load import LoadOrder, LoadReport, idle_connections
 from benchmarks.machine import (
     MeasureError,
     count_descriptors,
+    read_busy_seconds,
     wait_for_settled_kib,
     wait_until,
 )
 from benchmarks.report import BARE, CEILING, NODE, THREADED, Goal, Row
+from benchmarks.rounds import COUNTED, WARM_UP, Shares, Turn, say_aloud, take_turns
+from benchmarks.secure import (
+    measure_catch_up,
+    measure_handshakes,
+    measure_sessions,
+    measure_texts,
+    measure_turns,
+)
 from benchmarks.servers import (
     Lab,
     Runner,
@@ -49,14 +56,8 @@ __all__ = ["MEASURES", "Measure"]
 Measure = Callable[[Lab], list[Row]]
 """Takes the figures of some rows."""
 
-Turn = Callable[[], Mapping[int, float]]
-"""Takes one program's figures of one round, by the index of their row."""
-
 SERVERS: dict[str, Runner] = {NODE: run_node, BARE: run_bare, THREADED: run_threaded}
 """Those that are measured while messages arrive."""
-
-# What texts begin with: before it counts, and then. Neither occurs in anything else.
-WARM_UP, COUNTED = "Zwarmq", "Zcountq"
 
 # Messages before it counts. Python has specialised its bytecode by then.
 WARM_UP_MESSAGES = 400
@@ -99,39 +100,6 @@ KEY_LIMIT = 3.0
 ECHO_RATE = 200.0
 
 
-def _say(text: str) -> None:
-    """
-    Tell the person what is going on, apart from the table.
-    """
-    print(text, file=sys.stderr, flush=True)
-
-
-def _take_turns(rows: list[Row], turns: Mapping[str, Turn], rounds: int) -> None:
-    """
-    Take the figures of some rows.
-
-    Args:
-        rows: The rows.
-        turns: What to do for each column: returns the figures by the index of their row.
-        rounds: How often.
-    """
-    failed: set[str] = set()
-    for number in range(1, rounds + 1):
-        for column, turn in turns.items():
-            if column in failed:
-                continue
-            try:
-                figures = turn()
-            except (MeasureError, OSError) as problem:
-                rows[0].notes.append(f"{column}: {problem}")
-                failed.add(column)
-                _say(f"{rows[0].title}: {column}: {problem}")
-                continue
-            for index, figure in figures.items():
-                rows[index].add(column, figure)
-                _say(f"{rows[index].title}: round {number}: {column} {figure:,.3f}")
-
-
 def _warm_up(lab: Lab, server: Server, senders: int) -> None:
     """
     Send a server some messages before it counts, and wait until it has shown them.
@@ -162,7 +130,8 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     seconds = PACED_SECONDS_QUICK if lab.is_quick else PACED_SECONDS
     plural = "s" if senders > 1 else ""
     row = Row(f"paced, {senders} sender{plural}: messages/s", goals)
-    busy: dict[str, list[float]] = {}
+    busy = Shares()
+    cost = Shares()
 
     def order(port: int) -> LoadOrder:
         return LoadOrder("paced", port, senders, PACED_MESSAGES, COUNTED, seconds)
@@ -170,10 +139,14 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     def serve(column: str, run: Runner) -> dict[int, float]:
         with run(lab) as server:
             _warm_up(lab, server, senders)
+            before = read_busy_seconds(server.pid)
             report = run_load(lab, order(server.port))
             shown = server.console.wait_shown(report.sent, SHOW_LIMIT, SHOW_STALL)
+            used = read_busy_seconds(server.pid) - before
         _note_losses(row, column, report, shown.count, shown.repeated)
-        busy.setdefault(column, []).append(report.busy)
+        busy.add(column, report.busy)
+        if column != THREADED:  # whose threads have ended, and their time with them
+            cost.add(column, 1_000_000 * used / max(1, shown.count))
         # It is over when the last message can be read, not when the last sender is content.
         ended_at = max(report.ended_at, shown.last_at)
         return {0: shown.count / (ended_at - report.started_at)}
@@ -181,13 +154,13 @@ def _measure_paced(lab: Lab, senders: int, goals: tuple[Goal, ...]) -> Row:
     def sink() -> dict[int, float]:
         with run_sink(lab.cores.server, SinkOrder(1, COUNTED, 0, is_spinning=True)) as server:
             report = run_load(lab, order(server.ports[0]))
-        busy.setdefault(CEILING, []).append(report.busy)
+        busy.add(CEILING, report.busy)
         return {0: report.sent / (report.ended_at - report.started_at)}
 
     turns = {column: partial(serve, column, run) for column, run in SERVERS.items()}
-    _take_turns([row], {**turns, CEILING: sink}, lab.rounds)
-    shares = (f"{column} {statistics.median(taken):.0%}" for column, taken in busy.items())
-    row.notes.append(f"the generator was busy: {', '.join(shares)}")
+    take_turns([row], {**turns, CEILING: sink}, lab.rounds)
+    row.notes.append(f"the generator was busy: {busy.draw('.0%')}")
+    row.notes.append(f"processor time for a message, us: {cost.draw('.1f')}")
     return row
 
 
@@ -257,7 +230,7 @@ def measure_burst(lab: Lab) -> list[Row]:
         return {0: arrived.count, 1: arrived.last_at - report.started_at}
 
     turns = {column: partial(serve, column, run) for column, run in SERVERS.items()}
-    _take_turns(rows, {**turns, CEILING: sink}, lab.rounds)
+    take_turns(rows, {**turns, CEILING: sink}, lab.rounds)
     return rows
 
 
@@ -301,7 +274,7 @@ def measure_idle(lab: Lab) -> list[Row]:
             return {0: (many - few) * 1.024 / count}
 
     turns = {column: partial(hold, run) for column, run in SERVERS.items()}
-    _take_turns([row], turns, lab.rounds)
+    take_turns([row], turns, lab.rounds)
     return [row]
 
 
@@ -336,9 +309,9 @@ def measure_start(lab: Lab) -> list[Row]:
             with run(lab):
                 pass
         except (MeasureError, OSError):
-            _say(f"{column} does not start")
+            say_aloud(f"{column} does not start")
     turns = {column: partial(start, run) for column, run in runners.items()}
-    _take_turns(rows, turns, lab.fewer(max(lab.rounds, START_ROUNDS), 1))
+    take_turns(rows, turns, lab.fewer(max(lab.rounds, START_ROUNDS), 1))
     return rows
 
 
@@ -385,7 +358,7 @@ def _measure_sending(lab: Lab, port_count: int) -> Row:
         BARE: bare,
         THREADED: partial(chat, THREADED, run_threaded, "127.0.0.1\n{}"),
     }
-    _take_turns([row], turns, lab.rounds)
+    take_turns([row], turns, lab.rounds)
     return row
 
 
@@ -460,7 +433,7 @@ def measure_echo(lab: Lab) -> list[Row]:
             2: delays[-1],
         }
 
-    _take_turns(rows, {NODE: type_keys}, lab.rounds)
+    take_turns(rows, {NODE: type_keys}, lab.rounds)
     return rows
 
 
@@ -471,5 +444,10 @@ MEASURES: dict[str, Measure] = {
     "start": measure_start,
     "sending": measure_sending,
     "echo": measure_echo,
+    "handshakes": measure_handshakes,
+    "texts": measure_texts,
+    "turns": measure_turns,
+    "sessions": measure_sessions,
+    "catch-up": measure_catch_up,
 }
 """Every measurement, by the name that the command line knows it by."""

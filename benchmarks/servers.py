@@ -43,15 +43,18 @@ __all__ = [
     "Sink",
     "TerminalNode",
     "collect_load",
+    "make_environment",
     "run_bare",
     "run_bare_client",
     "run_bare_service",
     "run_load",
     "run_node",
     "run_node_on_terminal",
+    "run_server",
     "run_sink",
     "run_threaded",
     "start_load",
+    "stop_process",
 ]
 
 HERE = Path(__file__).resolve().parent
@@ -142,9 +145,15 @@ Runner = Callable[[Lab], contextlib.AbstractContextManager[Server]]
 """Starts a program, waits until it listens and yields it; afterwards it has ended."""
 
 
-def _environment(**more: str) -> dict[str, str]:
+def make_environment(**more: str) -> dict[str, str]:
     """
     Make the environment of a child: ours, with this checkout in reach.
+
+    Args:
+        more: What else is in it.
+
+    Returns:
+        The environment.
     """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
@@ -160,9 +169,12 @@ def _environment(**more: str) -> dict[str, str]:
     return environment
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop_process(process: subprocess.Popen[bytes]) -> None:
     """
     End a process and wait until it has ended.
+
+    Args:
+        process: Which.
     """
     process.terminate()
     try:
@@ -180,7 +192,7 @@ def _last_line(words: str) -> str:
     return lines[-1] if lines else "without a word"
 
 
-def _twistd() -> list[str]:
+def twistd() -> list[str]:
     """
     Make the command of twistd in this Python's environment.
     """
@@ -188,7 +200,7 @@ def _twistd() -> list[str]:
 
 
 @contextlib.contextmanager
-def _run_server(
+def run_server(
     lab: Lab,
     make_command: Callable[[int, Path], Sequence[str]],
     make_opening: Callable[[int], str] = lambda _: "",
@@ -220,7 +232,7 @@ def _run_server(
             process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=_environment(BENCH_PORT=str(port)),
+                env=make_environment(BENCH_PORT=str(port)),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -244,7 +256,7 @@ def _run_server(
                 raise MeasureError(f"{command[1]} ended: {_last_line(words)}")
             yield server
         finally:
-            _stop(process)
+            stop_process(process)
             server.console.join()
             process.stdout.close()
             with contextlib.suppress(OSError):  # what it never read cannot be flushed
@@ -253,23 +265,32 @@ def _run_server(
 
 def _node_options(port: int, folder: Path) -> list[str]:
     """
-    Make the options of a node that knows nothing yet.
+    Make the options of a node, which keeps its state in that folder and to itself.
     """
     state = str(folder / "state")
     return ["p2pchat", "--no-lan", "--port", str(port), "--team", "bench", "--state", state]
 
 
-def run_node(lab: Lab) -> contextlib.AbstractContextManager[Server]:
+def run_node(
+    lab: Lab, prepare: Callable[[Path, int], None] | None = None
+) -> contextlib.AbstractContextManager[Server]:
     """
     Run a node whose console is a pair of pipes.
 
     Args:
         lab: Says on which core.
+        prepare: Makes its state folder, given the path and the port; else it knows nothing yet.
 
     Returns:
         The context in which it runs.
     """
-    return _run_server(lab, lambda port, folder: [*_twistd(), *_node_options(port, folder)])
+
+    def make_command(port: int, folder: Path) -> list[str]:
+        if prepare is not None:
+            prepare(folder / "state", port)
+        return [*twistd(), *_node_options(port, folder)]
+
+    return run_server(lab, make_command)
 
 
 def run_bare(lab: Lab) -> contextlib.AbstractContextManager[Server]:
@@ -283,7 +304,7 @@ def run_bare(lab: Lab) -> contextlib.AbstractContextManager[Server]:
         The context in which it runs.
     """
     script = str(HERE / "bare_server.py")
-    return _run_server(lab, lambda port, _: [sys.executable, script, str(port)])
+    return run_server(lab, lambda port, _: [sys.executable, script, str(port)])
 
 
 def run_bare_service(lab: Lab) -> contextlib.AbstractContextManager[Server]:
@@ -297,7 +318,7 @@ def run_bare_service(lab: Lab) -> contextlib.AbstractContextManager[Server]:
         The context in which it runs.
     """
     script = str(HERE / "bare_service.tac")
-    return _run_server(lab, lambda _port, _folder: [*_twistd(), "--pidfile=", "-y", script])
+    return run_server(lab, lambda _port, _folder: [*twistd(), "--pidfile=", "-y", script])
 
 
 def run_threaded(lab: Lab) -> contextlib.AbstractContextManager[Server]:
@@ -311,7 +332,7 @@ def run_threaded(lab: Lab) -> contextlib.AbstractContextManager[Server]:
         The context in which it runs.
     """
     program = str(lab.reference or HERE / "threaded_server.py")
-    return _run_server(
+    return run_server(
         lab,
         lambda _port, _folder: [sys.executable, str(HERE / "line_by_line.py"), program],
         lambda port: f"bench\n{port}\n",
@@ -334,7 +355,7 @@ def run_bare_client(
         The context in which it runs; it does not listen.
     """
     command = [sys.executable, str(HERE / "bare_client.py"), str(count), token, *map(str, ports)]
-    return _run_server(lab, lambda _port, _folder: command, may_listen=False)
+    return run_server(lab, lambda _port, _folder: command, may_listen=False)
 
 
 def start_load(lab: Lab, order: LoadOrder) -> subprocess.Popen[bytes]:
@@ -352,7 +373,7 @@ def start_load(lab: Lab, order: LoadOrder) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks.load", json.dumps(dataclasses.asdict(order))],
             cwd=ROOT,
-            env=_environment(),
+            env=make_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
@@ -446,7 +467,7 @@ def run_sink(cores: frozenset[int], order: SinkOrder) -> Iterator[Sink]:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.sink", json.dumps(dataclasses.asdict(order))],
             cwd=ROOT,
-            env=_environment(),
+            env=make_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -454,7 +475,7 @@ def run_sink(cores: frozenset[int], order: SinkOrder) -> Iterator[Sink]:
     try:
         yield Sink(process)
     finally:
-        _stop(process)
+        stop_process(process)
         process.stdin.close()
         process.stdout.close()
 
@@ -577,7 +598,7 @@ def run_node_on_terminal(lab: Lab) -> Iterator[TerminalNode]:
     """
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as name:
         folder, port = Path(name), find_free_port()
-        command = [*_twistd(), *_node_options(port, folder)]
+        command = [*twistd(), *_node_options(port, folder)]
         # No thread of ours runs now: every console of a pipe has been read to its end.
         with pinned_to(lab.cores.server):
             pid, terminal = pty.fork()
@@ -585,7 +606,7 @@ def run_node_on_terminal(lab: Lab) -> Iterator[TerminalNode]:
                 try:
                     termios.tcsetwinsize(0, (24, 80))
                     os.chdir(folder)
-                    os.execve(command[0], command, _environment())
+                    os.execve(command[0], command, make_environment())
                 finally:
                     os._exit(127)
         node = TerminalNode(pid, terminal, port)

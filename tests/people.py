@@ -386,6 +386,11 @@ class PeopleTestCase(SynchronousTestCase):
         """
         self.people.remove(person)
         person.machine.switch_off()
+        # So that nothing of the dead process wakes up when Python clears it away.
+        for sending in list(person.node._under_way):
+            sending.cancel()
+        for dialling in list(person.node._sessions._dialling):
+            dialling.cancel()
         self.network.settle()
 
     def acquaint(self, one: Person, other: Person) -> None:

@@ -526,6 +526,8 @@ async def meet(one: Node, other: Node) -> None:
     one.type("1", other.address, "hello")
     await other.line_with(f"[door] {one.team}", one.address, 'knocks: "hello"')
     other.type("t", "1", "a")
+    # Said when it has been kept, which can take longer than to hear what the other says.
+    await other.line_with(f"Let in: {one.team}")
     await other.line_with(f"[secure] {one.team}", ": hello")
     await one.line_with(f"1 text that waited is with {other.team}")
 

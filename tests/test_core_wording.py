@@ -23,6 +23,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -332,6 +333,8 @@ class EventLinesTests(SynchronousTestCase):
         """
         Two texts with one number are told loudly, with whose they are.
         """
+        [line] = event_lines(OutOfStep(BLUE))
+        self.assertIn("a key is used by two programs", bare(line))
         [line] = event_lines(ForkSeen(BLUE, 7))
 
         self.assertEqual("bad", line[0][0])
@@ -431,6 +434,7 @@ class EventLinesTests(SynchronousTestCase):
             ForkSeen(contact, 1),
             CaughtUp(contact, 1),
             TextsRead(contact),
+            OutOfStep(contact),
             CallerCame(caller),
         ]
         begins = (

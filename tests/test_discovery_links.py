@@ -9,7 +9,7 @@ from typing_extensions import override
 from tests.processes import has_ipv6
 from twistedchat.core.nearby import MOST_ADDRESSES
 from twistedchat.discovery import links
-from twistedchat.discovery.links import MOST_LINKS, Link, find_links
+from twistedchat.discovery.links import MOST_LINKS, Link, find_links, hosts_for_others
 
 # An address that no machine has (RFC 3849).
 NOBODYS = "2001:db8::1"
@@ -141,3 +141,17 @@ class UsableTests(SynchronousTestCase):
         (link,) = find_links(["127.0.0.1"])
 
         self.assertEqual(("127.0.0.1",), link.hosts)
+
+
+class HostsForOthersTests(SynchronousTestCase):
+    """
+    Which of our addresses mean something to somebody else.
+    """
+
+    def test_link_local_addresses_are_left_out(self) -> None:
+        """
+        An address of one link alone is nothing to put into an invite.
+        """
+        links = (Link(2, ("192.0.2.1", "fe80::1")), Link(3, ("2001:db8::1", "169.254.1.1")))
+
+        self.assertEqual(["192.0.2.1", "2001:db8::1"], hosts_for_others(links))

@@ -331,6 +331,40 @@ async def test_two_nodes_share_one_folder(stage: Stage) -> None:
     assert stage.state.stat().st_mode & 0o777 == 0o700
 
 
+def udp_sockets(pid: int) -> set[str]:
+    """
+    Find what a process has open that could send to a whole network.
+
+    Args:
+        pid: Its process ID.
+
+    Returns:
+        The numbers of its UDP sockets.
+    """
+    process = Path("/proc") / str(pid)
+    tables = [(process / "net" / name).read_text() for name in ("udp", "udp6")]
+    # The tenth column; the first line is the heading.
+    numbers = {line.split()[9] for table in tables for line in table.splitlines()[1:]}
+    opened = {str(file.readlink()) for file in (process / "fd").iterdir() if file.is_symlink()}
+    return {number for number in numbers if f"socket:[{number}]" in opened}
+
+
+@pytest_twisted.ensureDeferred
+async def test_without_lan_nothing_is_open_to_the_network(stage: Stage) -> None:
+    """
+    With --no-lan a node has no socket with which it could announce itself.
+    """
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as ours:
+        ours.bind(("127.0.0.1", 0))
+        assert udp_sockets(os.getpid())
+
+    node = await stage.node("Emu", "--no-lan")
+    await deferToThread(say, node.port, header(6101, "Quokka", "hello"))
+    await node.line_with("Quokka: hello")
+
+    assert not udp_sockets(node.pid)
+
+
 @pytest_twisted.ensureDeferred
 async def test_both_kinds_of_address_are_heard_on_one_port(stage: Stage) -> None:
     """

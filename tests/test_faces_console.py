@@ -24,6 +24,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -664,6 +665,7 @@ class EventsTests(ConsoleTestCase):
             LetIn(BLUE),
             TextsDelivered(BLUE, 1),
             ForkSeen(BLUE, 1),
+            OutOfStep(BLUE),
             StoreFailed("The disk is full."),
             RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0),
             RoomChanged(CLASS, RoomChange.CAME, Speaker(EVE, "Eve")),
@@ -673,7 +675,7 @@ class EventsTests(ConsoleTestCase):
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(15, len(shown))
+        self.assertEqual(16, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
 
     def test_reply_goes_to_the_key_that_spoke_last(self) -> None:

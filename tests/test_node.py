@@ -7,15 +7,27 @@ import gc
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError, ConnectionRefusedError
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IReactorTCP, ITCPTransport
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 from zope.interface.verify import verifyObject
 
+from tests.people import MALLORY, PORT, Impostor, PeopleTestCase, SessionCaller, hello
+from twistedchat import node as node_module
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import LARGEST_PIECE, Dialect, Kind, decode
-from twistedchat.core.errors import HostNotFound, NoAnswer, NotSent, PeerRefused, TooMuchToSend
+from twistedchat.core.entries import NOTHING, Said, sign_run
+from twistedchat.core.errors import (
+    ConnectionReset,
+    HostNotFound,
+    NoAnswer,
+    NotSent,
+    PeerRefused,
+    StoreError,
+    TooMuchToSend,
+)
 from twistedchat.core.events import (
     ConnectReceived,
     Event,
@@ -24,15 +36,27 @@ from twistedchat.core.events import (
     PeerChanged,
     PeerRemoved,
     PlainTextReceived,
+    Progress,
     Sent,
+    TextReceived,
     UnknownTextReceived,
 )
+from twistedchat.core.frames import Knock
 from twistedchat.core.roster import Peer
-from twistedchat.interfaces import INode
+from twistedchat.core.trust import Decision
+from twistedchat.interfaces import IJournal, INode
 from twistedchat.node import LONGEST_GOODBYE, MOST_WAITING
 from twistedchat.peers.dialling import DIAL_TIMEOUT, MOST_DIALS
-from twistedchat.peers.doorman import LONGEST_CLOSE
-from twistedchat.testing import OUTSIDE, MemoryNetwork, make_node, two_nodes
+from twistedchat.peers.doorman import LONGEST_ANSWER, LONGEST_CLOSE
+from twistedchat.testing import (
+    OUTSIDE,
+    MemoryHost,
+    MemoryJournal,
+    MemoryNetwork,
+    identity_of,
+    make_node,
+    two_nodes,
+)
 
 ANN = Address(OUTSIDE, 7001)
 BOB = Address("192.0.2.8", 7002)
@@ -130,33 +154,40 @@ class NodeTests(NodeTestCase):
 
     def test_two_nodes_hear_each_other(self) -> None:
         """
-        What one sends is what the other hears, both ways.
+        What one sends is what the other hears, both ways, once they have let each other in.
         """
         with two_nodes() as pair:
             there = pair.ours.send_text(pair.their_address, "hello")
             pair.network.settle()
+            (caller,) = pair.theirs.callers()
+            pair.theirs.decide(caller.key, Decision.ACCEPT, caller)
+            pair.network.settle()
             back = pair.theirs.send_text(pair.our_address, "hello yourself")
             pair.network.settle()
 
-            self.assertEqual(Sent(pair.their_address, Kind.MESSAGE, 1), self.successResultOf(there))
-            self.assertEqual(Sent(pair.our_address, Kind.MESSAGE, 1), self.successResultOf(back))
-            self.assertIn(
-                PlainTextReceived(pair.our_address, "ours", Dialect.HEADER, "hello", 0.0),
-                pair.their_events,
+            self.assertEqual(
+                Sent(pair.theirs.key, Kind.MESSAGE, 1, Progress.AT_THE_DOOR, "theirs"),
+                self.successResultOf(there),
             )
-            self.assertIn(
-                PlainTextReceived(
-                    pair.their_address, "theirs", Dialect.HEADER, "hello yourself", 0.0
-                ),
-                pair.our_events,
+            self.assertEqual(
+                Sent(pair.ours.key, Kind.MESSAGE, 1, Progress.DELIVERED, "ours"),
+                self.successResultOf(back),
             )
+            for events, text in (
+                (pair.their_events, "hello"),
+                (pair.our_events, "hello yourself"),
+            ):
+                (heard,) = (event for event in events if isinstance(event, TextReceived))
+                self.assertEqual(text, heard.text)
 
     def test_every_dialect_carries_every_kind(self) -> None:
         """
-        Two nodes that begin in any dialect understand each other's texts, connects and exits.
+        What a node says to a classic program in any dialect is understood by one.
         """
         for dialect in Dialect:
             with two_nodes(dialect=dialect) as pair:
+                # So it is where a classic program was a moment ago.
+                pair.ours._learn(pair.their_address)
                 pair.ours.send_text(pair.their_address, "hello")
                 pair.ours.connect(pair.their_address, manual=True)
                 pair.ours.send_text(pair.their_address, "exit")
@@ -387,10 +418,12 @@ class SendingTests(NodeTestCase):
         """
         heard = self.network.listen_as(ANN, closes=False)
         sendings = [self.node.send_text(ANN, f"text {number}") for number in range(3)]
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
-        self.assertEqual([ANN], self.network.dialled)
+        self.assertEqual([ANN, ANN], self.network.dialled)
 
         self.network.settle_until(lambda: sendings[-1].called, 3 * LONGEST_CLOSE)
+        self.assertEqual([ANN] * 4, self.network.dialled)
 
         texts = [message.text for data in heard for message in decode(data)]
         self.assertEqual(["text 0", "text 1", "text 2"], texts)
@@ -452,6 +485,7 @@ class SendingTests(NodeTestCase):
         heard = self.network.listen_as(ANN, closes=False)
         text = " ".join(f"word{number}" for number in range(500))
         sending = self.node.send_text(ANN, text)
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
 
         self.network.unlisten(ANN)
@@ -565,7 +599,7 @@ class SendingTests(NodeTestCase):
         self.assertEqual("The chat ended before it could be sent.", failure.getErrorMessage())
         self.assertIsInstance(failure.value.__cause__, CancelledError)
         self.assertEqual("text 1", failure.value.unsent)
-        self.network.settle_until(lambda: sendings[2].called, 2 * LONGEST_CLOSE)
+        self.network.settle_until(lambda: sendings[2].called, LONGEST_ANSWER + 2 * LONGEST_CLOSE)
         self.assertEqual(
             ["text 0", "text 2"], [message.text for data in heard for message in decode(data)]
         )
@@ -590,8 +624,351 @@ class SendingTests(NodeTestCase):
         for number in range(1, 50):
             self.failureResultOf(self.send(Address(OUTSIDE, number), "hello"), PeerRefused)
 
-        self.assertEqual({}, self.node._turns)
+        self.assertEqual({}, self.node._turns._turns)
+        self.assertEqual({}, self.node._learned)
         self.assertEqual(set(), self.node._under_way)
+
+
+class QuestionTests(NodeTestCase):
+    """
+    Asking first who is at an address.
+    """
+
+    def listen(self, address: Address = ANN) -> Impostor:
+        """
+        Be somebody who answers the question, and otherwise hears what comes.
+        """
+        impostor = Impostor()
+        impostor.answer = b""
+        self.network.listenTCP(address.port, impostor, interface=address.host)
+        return impostor
+
+    def test_unknown_address_is_asked_before_anything_is_said(self) -> None:
+        """
+        The first connection brings nothing, and the second one the text.
+        """
+        there = self.listen()
+
+        self.successResultOf(self.send(ANN, "hello"))
+
+        said = b"LISTENING_PORT:7070|TEAM_NAME:us|hello"
+        self.assertEqual([b"", said], [call.heard for call in there.calls])
+
+    def test_answer_is_remembered(self) -> None:
+        """
+        Once it is known what is there, nobody asks again, by a name as little as by its address.
+        """
+        there = self.listen()
+        self.answers["ann.example"] = succeed([ANN.host])
+        self.send(ANN, "one")
+        self.send(ANN, "two")
+
+        self.send(Address("ann.example", ANN.port), "three")
+
+        self.assertEqual(4, len(there.calls))
+
+    def test_whoever_has_spoken_plain_is_not_asked(self) -> None:
+        """
+        A peer that was heard in plain is answered without a question.
+        """
+        there = self.listen()
+        self.say("LISTENING_PORT:7001|TEAM_NAME:Ann|hello")
+
+        self.send(ANN, "hello")
+
+        self.assertEqual(1, len(there.calls))
+
+    def test_asked_again_after_an_exit(self) -> None:
+        """
+        Whoever left, or was left, may be replaced by another program.
+        """
+        there = self.listen()
+        for leave in (
+            lambda: self.say("LISTENING_PORT:7001|TEAM_NAME:Ann|exit"),
+            lambda: self.send(ANN, "exit"),
+        ):
+            self.send(ANN, "hello")
+            leave()
+            there.calls.clear()
+
+            self.send(ANN, "hello")
+
+            self.assertEqual(b"", there.calls[0].heard)
+            self.assertEqual(2, len(there.calls))
+
+    def test_asked_again_after_a_failure(self) -> None:
+        """
+        So may whoever could not be reached.
+        """
+        there = self.listen()
+        self.send(ANN, "hello")
+        self.network.unlisten(ANN)
+        self.failureResultOf(self.send(ANN, "hello"), PeerRefused)
+        there = self.listen()
+
+        self.send(ANN, "hello")
+
+        self.assertEqual(b"", there.calls[0].heard)
+        self.assertEqual(2, len(there.calls))
+
+    def test_asked_again_when_a_node_calls_from_there(self) -> None:
+        """
+        Where a classic program was and a node is now, nothing is said in plain any more.
+        """
+        there = self.listen()
+        self.send(ANN, "hello")
+        caller = SessionCaller()
+        self.network.call(7070, ANN.host, caller=caller)
+        caller.shake_hands()
+        caller.say(hello("Ann", ANN.port))
+        self.network.settle()
+        there.answer = b"TWISTEDCHAT/2 %s\n" % str(MALLORY.key).encode()
+
+        sent = self.successResultOf(self.send(ANN, "for you"))
+
+        self.assertEqual((MALLORY.key, Progress.AT_THE_DOOR), (sent.recipient, sent.progress))
+        self.assertNotIn(b"for you", b"".join(call.heard for call in there.calls))
+        self.assertEqual(Knock(text="for you"), caller.frames[-1])
+
+    def test_reset_is_not_taken_for_an_answer(self) -> None:
+        """
+        Whoever breaks the question off is not spoken to in plain for that.
+        """
+        there = self.listen()
+        there.closes = False
+        sending = self.send(ANN, "hello")
+        there.calls[0].end.abortConnection()
+
+        self.network.settle()
+
+        failure = self.failureResultOf(sending, ConnectionReset)
+        self.assertEqual("hello", failure.value.unsent)
+        self.assertEqual([b""], [call.heard for call in there.calls])
+
+    def test_memory_has_a_bound(self) -> None:
+        """
+        Of very many addresses the one that was learned first is asked again.
+        """
+        self.patch(node_module, "MOST_LEARNED", 2)
+        there = self.listen()
+        self.send(ANN, "hello")
+        for port in (7003, 7004):
+            self.say(f"LISTENING_PORT:{port}|TEAM_NAME:x|hello")
+        there.calls.clear()
+
+        self.send(ANN, "hello")
+
+        self.assertEqual(2, len(there.calls))
+        self.assertEqual(2, len(self.node._learned))
+
+    def test_being_asked_makes_no_peer(self) -> None:
+        """
+        Whoever asks us is told our key, in one line, and is on no list.
+        """
+        asker = SessionCaller()
+        end = self.network.call(7070, caller=asker)
+        end.loseWriteConnection()
+        self.network.settle()
+
+        self.assertEqual(f"TWISTEDCHAT/2 {self.node.key}\n".encode(), asker.heard)
+        self.assertIsNotNone(asker.reason)
+        self.assertEqual([], self.events)
+        self.assertEqual([], self.node.peers.active())
+        self.assertEqual([], self.node.callers())
+
+    def test_this_node_itself_is_not_sent_to(self) -> None:
+        """
+        Our own address is told as that, also by a name.
+        """
+        self.answers["here.example"] = succeed(["127.0.0.1"])
+        for host in ("127.0.0.1", "here.example"):
+            failed = self.send(Address(host, 7070), "hello")
+
+            failure = self.failureResultOf(failed, NotSent)
+            self.assertEqual(
+                f"Not sent: {host}:7070 is this node itself.", failure.getErrorMessage()
+            )
+        self.assertEqual([], self.node.peers.active())
+
+
+class SecureTests(PeopleTestCase):
+    """
+    What is the same for the person, whatever the peer is.
+    """
+
+    def test_exit_counts_for_its_key_alone(self) -> None:
+        """
+        Whoever says exit in a session is off the lists, and nobody else.
+        """
+        ann, bob, carol = self.meet("ann", "bob", "carol")
+
+        sent = self.sent(bob, ann, "exit")
+
+        self.assertEqual((Kind.EXIT, "ann"), (sent.kind, sent.name))
+        self.assertEqual([carol.key], [peer.key for peer in ann.node.peers.active()])
+        self.assertEqual([bob.key], [event.sender for event in ann.told(ExitReceived)])
+        self.assertEqual([carol.key], [peer.key for peer in bob.node.peers.active()])
+        self.assertEqual([], carol.told(ExitReceived))
+        self.assert_talk(ann, carol)
+        self.assert_talk(bob, carol)
+
+    def test_plain_exit_from_a_secure_peers_address_counts_for_nobody(self) -> None:
+        """
+        What is said in plain takes no secure peer off the lists.
+        """
+        ann, bob = self.meet("ann", "bob")
+        said = f"LISTENING_PORT:{PORT}|TEAM_NAME:bob|exit".encode()
+
+        end = self.network.call(PORT, bob.machine.host, to=ann.machine.host)
+        end.write(said)
+        end.loseConnection()
+        self.network.settle()
+
+        self.assertEqual([bob.key], [peer.key for peer in ann.node.peers.connected()])
+        self.assertEqual([], ann.told(ExitReceived))
+        self.assert_talk(ann, bob)
+
+    def test_connecting_opens_a_session(self) -> None:
+        """
+        Connecting to an address or a key is a session, and told as a connection.
+        """
+        ann, bob = self.make("ann"), self.make("bob")
+        self.acquaint(ann, bob)
+        self.start(ann, bob)
+        for recipient in (bob.address, bob.key):
+            connecting = ann.node.connect(recipient, manual=True)
+            self.network.settle()
+
+            self.assertEqual(
+                Sent(bob.key, Kind.CONNECT, 1, Progress.TAKEN, "bob"),
+                self.successResultOf(connecting),
+            )
+        self.assertEqual([bob.key], [peer.key for peer in ann.node.peers.connected()])
+        sent = self.sent(ann, bob, "connect")
+        self.assertEqual(Kind.CONNECT, sent.kind)
+        self.assertEqual([], bob.heard)
+
+    def test_connecting_to_somebody_away_is_told_with_their_addresses(self) -> None:
+        """
+        Who is nowhere to be found is told with where they were looked for.
+        """
+        ann, bob = self.make("ann"), self.make("bob")
+        self.acquaint(ann, bob)
+        self.start(ann)
+
+        connecting = ann.node.connect(bob.key, manual=False)
+        self.network.settle()
+
+        failure = self.failureResultOf(connecting, NotSent)
+        self.assertEqual(
+            f"Not reached: {bob.key.short} answers at none of its addresses ({bob.address}). "
+            "It is connected as soon as it is back.",
+            failure.getErrorMessage(),
+        )
+        self.start(bob)
+        self.pass_time(10)
+        self.assert_talk(ann, bob)
+
+    def test_texts_to_one_address_keep_their_order(self) -> None:
+        """
+        What is said to an address in one breath is heard in that order.
+        """
+        ann, bob = self.make("ann"), self.make("bob")
+        self.acquaint(ann, bob)
+        self.start(ann, bob)
+        texts = [f"text {number}" for number in range(20)]
+
+        sendings = [ann.node.send_text(bob.address, text) for text in texts]
+        self.network.settle()
+
+        self.assertEqual(texts, bob.heard)
+        for sending in sendings:
+            self.assertEqual(Progress.DELIVERED, self.successResultOf(sending).progress)
+
+    def test_two_with_one_name_are_never_mixed_up(self) -> None:
+        """
+        Two people with one nickname are two peers, each with their own words.
+        """
+        ann, bob = self.meet("ann", "bob")
+        ann.contacts.accept(MALLORY.key, "bob", 0.0)
+        self.greet(ann, MALLORY, hello("bob", knows=True))
+
+        self.assertEqual(2, len(ann.node.peers.named("bob")))
+        self.sent(ann, bob, "for the first")
+        self.assertEqual(["for the first"], bob.heard)
+        self.assertEqual({bob.key, MALLORY.key}, {peer.key for peer in ann.node.peers.active()})
+
+    def test_node_away_keeps_its_contact_and_the_text(self) -> None:
+        """
+        An address where a contact was and nobody is now: what is said waits for that key.
+        """
+        ann, bob = self.meet("ann", "bob")
+        self.stop(bob)
+
+        sent = self.sent(ann, bob.address, "hello")
+
+        self.assertEqual((bob.key, Progress.WAITING), (sent.recipient, sent.progress))
+
+    def test_secure_only_speaks_no_plain(self) -> None:
+        """
+        With ``--secure-only`` a classic program gets nothing but the question.
+        """
+        ann = self.make("ann", secure_only=True)
+        self.start(ann)
+        heard = self.network.listen_as(ANN)
+        for _ in range(2):
+            failure = self.failureResultOf(self.say(ann, ANN, "hello"), NotSent)
+            self.assertEqual(
+                f"Not sent: {ANN} speaks only plain, and this node was told --secure-only.",
+                failure.getErrorMessage(),
+            )
+            self.assertEqual("hello", failure.value.unsent)
+        self.assertEqual([], heard)
+
+    def test_secure_only_hears_no_plain(self) -> None:
+        """
+        Nor is a classic program heard; the log says that there was one.
+        """
+        ann = self.make("ann", secure_only=True)
+        self.start(ann)
+        end = self.network.call(PORT, to=ann.machine.host)
+        end.write(b"LISTENING_PORT:7001|TEAM_NAME:Ann|hello")
+        with capturedLogs() as events:
+            end.loseConnection()
+            self.network.settle()
+
+        self.assertEqual([], ann.events)
+        self.assertEqual([], ann.node.peers.active())
+        formats = [event.get("log_format") for event in events]
+        self.assertIn("Did not hear {host}: it spoke plain", formats)
+
+    def test_secure_only_speaks_with_nodes(self) -> None:
+        """
+        Other nodes make no difference.
+        """
+        ann, bob = self.make("ann", secure_only=True), self.make("bob")
+        self.acquaint(ann, bob)
+        self.start(ann, bob)
+
+        self.sent(ann, bob.address, "hello")
+
+        self.assertEqual(["hello"], bob.heard)
+        self.assert_talk(ann, bob)
+
+    def test_leaving_says_exit_to_everybody(self) -> None:
+        """
+        A node that stops has said exit in plain to the classic ones, and in sessions to the others.
+        """
+        ann, bob = self.meet("ann", "bob")
+        heard = self.network.listen_as(ANN)
+        self.sent(ann, ANN, "hello")
+        heard.clear()
+
+        self.stop(ann)
+
+        self.assertEqual(1, len(heard))
+        self.assertEqual([ann.key], [event.sender for event in bob.told(ExitReceived)])
+        self.assertEqual([], bob.node.peers.active())
 
 
 class PlainStrangersTests(NodeTestCase):
@@ -737,6 +1114,7 @@ class LeavingTests(NodeTestCase):
         """
         heard = self.network.listen_as(ANN, closes=False)
         sending = self.node.send_text(ANN, "hello")
+        self.network.settle_until(lambda: len(self.network.dialled) > 1, LONGEST_ANSWER)
         self.network.settle()
         sending.cancel()
         self.failureResultOf(sending, NotSent)
@@ -862,3 +1240,75 @@ class KitTests(SynchronousTestCase):
 
         self.assertEqual([b"onetwo"], end.written)
         self.assertTrue(verifyObject(ITCPTransport, end))
+
+    def test_journal_takes_only_what_follows(self) -> None:
+        """
+        Entries that leave something out, or end without a signature, are a mistake of the caller's.
+        """
+        author = identity_of("ann")
+        room = bytes(32)
+        said = tuple(Said(number, "text", "hello") for number in range(1, 4))
+        _, entries = sign_run(author, room, 1, NOTHING, said)
+        journal = MemoryJournal()
+        self.assertTrue(verifyObject(IJournal, journal))
+
+        self.assertRaises(AssertionError, journal.append, entries[1:])
+        self.assertRaises(AssertionError, MemoryJournal().append, entries[:2])
+        journal.append(entries)
+
+        self.assertEqual({author.key: (3, entries[-1].hash)}, journal.stored_heads(room))
+
+    def test_slow_journal_fails_all_that_came_behind(self) -> None:
+        """
+        As with a real one, a failure takes all that was appended before it was known.
+        """
+        author = identity_of("ann")
+        room = bytes(32)
+        journal = MemoryJournal()
+        journal.is_slow = True
+        appended = []
+        seq, prev = 0, NOTHING
+        for number in range(3):
+            said = (Said(number, "text", "hello"),)
+            _, (entry,) = sign_run(author, room, seq + 1, prev, said)
+            appended.append(journal.append([entry]))
+            seq, prev = entry.seq, entry.hash
+        journal.work(1)
+        journal.error = StoreError("The disk is full.")
+        journal.work(1)
+        journal.error = None
+        journal.work()
+
+        self.successResultOf(appended[0])
+        self.failureResultOf(appended[1], StoreError)
+        self.failureResultOf(appended[2], StoreError)
+        self.assertEqual(journal.stored_heads(room), journal.heads(room))
+        self.assertEqual(1, len(journal.entries))
+        after = MemoryJournal(journal)
+        self.assertEqual(journal.heads(room), after.heads(room))
+
+    def test_machine_that_is_switched_off_is_silent(self) -> None:
+        """
+        Nobody there is called any more, its ports are closed, and its connections end for others.
+        """
+        network = MemoryNetwork()
+        on, off = MemoryHost(network, "192.0.2.1"), MemoryHost(network, "192.0.2.2")
+        self.assertTrue(verifyObject(IReactorTCP, on))
+        called: list[str] = []
+        on.callLater(1, called.append, "on")
+        off.callLater(1, called.append, "off")
+        off.listenTCP(7070, Factory.forProtocol(Protocol))
+        caller = SessionCaller()
+        network.call(7070, to=off.host, caller=caller)
+        network.silent_hosts.add("192.0.2.3")
+        factory = ClientFactory()
+        off.connectTCP("192.0.2.3", 7070, factory)
+
+        off.switch_off()
+        network.settle()
+        network.advance(40)
+
+        self.assertEqual(["on"], called)
+        self.assertIsNotNone(caller.reason)
+        self.assertEqual([], network.dials)
+        self.assertTrue(network.is_quiet)

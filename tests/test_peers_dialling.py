@@ -17,6 +17,7 @@ from twisted.internet.error import (
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
+from tests.people import MALLORY, Impostor
 from twistedchat.core.addresses import Address
 from twistedchat.core.errors import (
     ConnectionReset,
@@ -26,9 +27,10 @@ from twistedchat.core.errors import (
     NotSent,
     PeerRefused,
 )
+from twistedchat.core.identity import DeviceKey
 from twistedchat.peers import dialling
 from twistedchat.peers.dialling import DIAL_TIMEOUT, MOST_DIALS, Dialler, addresses_of
-from twistedchat.peers.doorman import LONGEST_CLOSE, Doorman
+from twistedchat.peers.doorman import LONGEST_ANSWER, LONGEST_CLOSE, Doorman
 from twistedchat.testing import LOOPBACK, MemoryNetwork
 
 THEM = Address("192.0.2.1", 7001)
@@ -361,6 +363,125 @@ class ErrorTests(DiallerTestCase):
         """
         self.network.settle()
         return delivered
+
+
+class AskWhoTests(DiallerTestCase):
+    """
+    `Dialler.ask_who`: the empty question.
+    """
+
+    def ask_who(self) -> Deferred[DeviceKey | None]:
+        """
+        Ask.
+        """
+        return Deferred.fromCoroutine(self.dialler.ask_who(THEM))
+
+    def answer_with(self, answer: bytes, *, closes: bool = True) -> Deferred[DeviceKey | None]:
+        """
+        Ask somebody who answers like that.
+        """
+        impostor = Impostor()
+        impostor.answer, impostor.closes = answer, closes
+        self.network.listenTCP(THEM.port, impostor, interface=THEM.host)
+        asked = self.ask_who()
+        self.network.settle()
+        self.assertEqual([b""], [call.heard for call in impostor.calls])
+        self.network.unlisten(THEM)
+        return asked
+
+    def test_node_tells_its_key(self) -> None:
+        """
+        What a node of this or a later version answers is understood, with any end of line or none.
+        """
+        key = str(MALLORY.key).encode()
+        for answer in (
+            b"TWISTEDCHAT/2 %s\n" % key,
+            b"TWISTEDCHAT/2 %s" % key,
+            b"TWISTEDCHAT/999999999 %s\r\n" % key,
+            b"TWISTEDCHAT/2 %s\nTWISTEDCHAT/2 %s\n" % (key, b"0" * 64),
+        ):
+            self.assertEqual(MALLORY.key, self.successResultOf(self.answer_with(answer)), answer)
+        self.assert_nothing_left()
+
+    def test_garbage_is_no_node(self) -> None:
+        """
+        Whatever else comes back tells of another program.
+        """
+        key = str(MALLORY.key).encode()
+        for answer in (
+            b"",
+            b"\n",
+            b"\x00\xff" * 50,
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            b"TWISTEDCHAT/2 %s more\n" % key,
+            b" TWISTEDCHAT/2 %s\n" % key,
+            b"TWISTEDCHAT/x %s\n" % key,
+            b"TWISTEDCHAT/1234567890 %s\n" % key,
+            b"TWISTEDCHAT/2 %s\n" % key.upper(),
+            b"TWISTEDCHAT/2 %s\n" % key[:-1],
+            # A key that anybody could sign for.
+            b"TWISTEDCHAT/2 %s\n" % (b"0" * 64),
+            b"TWISTEDCHAT/2 " + b" " * 500 + key + b"\n",
+        ):
+            self.assertIsNone(self.successResultOf(self.answer_with(answer)), answer)
+        self.assert_nothing_left()
+
+    def test_silence_is_no_node_after_a_second(self) -> None:
+        """
+        Who neither answers nor closes is not waited for for long.
+        """
+        asked = self.answer_with(b"", closes=False)
+        self.network.advance(LONGEST_ANSWER - 0.01)
+        self.assertNoResult(asked)
+
+        self.network.advance(0.01)
+        self.network.settle()
+
+        self.assertIsNone(self.successResultOf(asked))
+        self.assert_nothing_left()
+
+    def test_answer_after_a_second_is_too_late(self) -> None:
+        """
+        What would have been an answer is none then.
+        """
+        asked = self.answer_with(b"", closes=False)
+        ((_, theirs),) = self.network.connections
+        self.network.advance(LONGEST_ANSWER)
+        theirs.write(b"TWISTEDCHAT/2 %s\n" % str(MALLORY.key).encode())
+        self.network.settle()
+
+        self.assertIsNone(self.successResultOf(asked))
+        self.assert_nothing_left()
+
+    def test_classic_program_hears_nothing(self) -> None:
+        """
+        A program that is no node has heard no message, whether it closes or not.
+        """
+        for closes in (True, False):
+            heard = self.network.listen_as(THEM, closes=closes)
+            asked = self.ask_who()
+            self.network.settle()
+            self.network.advance(LONGEST_ANSWER)
+            self.network.settle()
+
+            self.assertIsNone(self.successResultOf(asked))
+            self.assertEqual([], heard)
+        self.assert_nothing_left()
+
+    def test_nobody_there_is_told_in_words(self) -> None:
+        """
+        Where nobody listens nobody can be asked; nor one who breaks off.
+        """
+        asked = self.ask_who()
+        self.network.settle()
+        self.failureResultOf(asked, PeerRefused)
+
+        asked = self.answer_with(b"", closes=False)
+        self.network.connections[0][1].abortConnection()
+        self.network.settle()
+
+        self.failureResultOf(asked, ConnectionReset)
+        self.assert_nothing_left()
 
 
 class LookUpTests(DiallerTestCase):

@@ -10,9 +10,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
 from twistedchat.peers.doorman import (
+    DEAD_AFTER,
     END_OF_MESSAGE,
     LONGEST_CLOSE,
+    LONGEST_HANDSHAKE,
     LONGEST_IDLE,
+    MOST_HANDSHAKES,
+    MOST_HANDSHAKES_PER_HOST,
+    PING_AFTER,
+    STRANGERS_AT_ONCE,
     Doorman,
 )
 
@@ -42,6 +48,12 @@ class FakeConnection:
         Remember it.
         """
         self.done.append(reason)
+
+    def fell_quiet(self) -> None:
+        """
+        Remember it.
+        """
+        self.done.append("fell quiet")
 
 
 def turned_away(events: Sequence[LogEvent]) -> list[tuple[str, str]]:
@@ -244,4 +256,154 @@ class DoormanTests(SynchronousTestCase):
 
         self.assertEqual(["the node is stopping"], inside.done)
         self.assertEqual(["waited"], outgoing.done)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_closing_ends_our_own_sessions_too(self) -> None:
+        """
+        Sessions that we opened, or are opening, are dropped once, and questions closed.
+        """
+        shaking, alive, asked = FakeConnection(), FakeConnection(), FakeConnection()
+        (inside,) = self.admit("192.0.2.1")
+        self.doorman.handshakes.restart(shaking)
+        for session in (alive, inside):
+            self.doorman.heard_line(session)
+        self.doorman.answers.restart(asked)
+
+        self.doorman.close()
+
+        for session in (shaking, alive, inside):
+            self.assertEqual(["the node is stopping"], session.done)
+        self.assertEqual(["waited"], asked.done)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class HandshakeTests(SynchronousTestCase):
+    """
+    `Doorman` on connections that become sessions.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Make one.
+        """
+        self.clock = Clock()
+        self.doorman = Doorman(self.clock, lambda host, messages: None)
+
+    def shake(self, host: str) -> FakeConnection:
+        """
+        Begin a handshake that must be let in.
+        """
+        connection = FakeConnection()
+        self.assertTrue(self.doorman.admit(connection, host))
+        self.assertIsNone(self.doorman.admit_handshake(connection, host))
+        return connection
+
+    def refusal(self, host: str) -> str | None:
+        """
+        Why a handshake is not let in.
+        """
+        return self.doorman.admit_handshake(FakeConnection(), host)
+
+    def test_host_has_so_many_unfinished_ones(self) -> None:
+        """
+        One address gets its share, others theirs; each that ends makes room for another.
+        """
+        begun = [self.shake("192.0.2.1") for _ in range(MOST_HANDSHAKES_PER_HOST)]
+
+        self.assertEqual("it has 64 unfinished handshakes already", self.refusal("192.0.2.1"))
+        self.shake("192.0.2.2")
+        self.doorman.handshake_over(begun[0], is_known=True)
+        # What is over is over.
+        self.doorman.handshake_over(begun[0], is_known=True)
+
+        self.shake("192.0.2.1")
+        self.assertIsNotNone(self.refusal("192.0.2.1"))
+
+    def test_all_have_so_many_unfinished_ones(self) -> None:
+        """
+        Together they have a bound too.
+        """
+        begun = [self.shake(f"192.0.2.{number}") for number in range(MOST_HANDSHAKES)]
+
+        self.assertEqual(
+            "there are 256 unfinished handshakes already", self.refusal("198.51.100.1")
+        )
+        for connection in begun:
+            self.doorman.handshake_over(connection, is_known=True)
+
+        self.assertIsNone(self.refusal("198.51.100.1"))
+
+    def test_handshake_is_dropped_in_time_and_not_for_idleness(self) -> None:
+        """
+        It has five seconds, whatever it says, and no minute.
+        """
+        slow, quick = self.shake("192.0.2.1"), self.shake("192.0.2.1")
+        self.doorman.handshake_over(quick, is_known=True)
+
+        self.clock.advance(LONGEST_HANDSHAKE)
+        self.clock.advance(LONGEST_IDLE)
+
+        self.assertEqual(["its handshake took too long"], slow.done)
+        self.assertEqual([], quick.done)
+
+    def test_strangers_are_counted_for_their_address(self) -> None:
+        """
+        So many handshakes with nobody we know, and one more each second; those we know are free.
+        """
+        for _ in range(STRANGERS_AT_ONCE):
+            self.doorman.handshake_over(self.shake("192.0.2.1"), is_known=False)
+            self.doorman.handshake_over(self.shake("192.0.2.2"), is_known=True)
+
+        self.assertEqual(
+            "it led to too many sessions with nobody we know", self.refusal("192.0.2.1")
+        )
+        self.shake("192.0.2.2")
+        self.clock.advance(1)
+        self.doorman.handshake_over(self.shake("192.0.2.1"), is_known=False)
+        self.assertIsNotNone(self.refusal("192.0.2.1"))
+
+    def test_handshake_of_ours_is_no_strangers(self) -> None:
+        """
+        What we opened was never admitted, and is not counted.
+        """
+        ours = FakeConnection()
+        self.doorman.handshakes.restart(ours)
+
+        self.doorman.handshake_over(ours, is_known=False)
+        self.clock.advance(LONGEST_HANDSHAKE)
+
+        self.assertEqual([], ours.done)
+
+    def test_refusals_are_news_now_and_then(self) -> None:
+        """
+        Of a flood from one address one refusal a minute is logged, and others' are apart.
+        """
+        news = [self.doorman.is_refusal_news("192.0.2.1") for _ in range(50)]
+        self.assertEqual([True] + [False] * 49, news)
+        self.assertTrue(self.doorman.is_refusal_news("192.0.2.2"))
+
+        self.clock.advance(60)
+
+        self.assertTrue(self.doorman.is_refusal_news("192.0.2.1"))
+
+    def test_quiet_session_is_asked_and_a_dead_one_dropped(self) -> None:
+        """
+        Each line gives the full time; without one it is asked once, and then taken for dead.
+        """
+        session, forgotten = FakeConnection(), FakeConnection()
+        self.doorman.heard_line(session)
+        self.doorman.heard_line(forgotten)
+        self.clock.advance(PING_AFTER - 1)
+        self.doorman.heard_line(session)
+        self.doorman.forget_session(forgotten)
+
+        self.clock.advance(PING_AFTER - 1)
+        self.assertEqual([], session.done)
+        self.clock.advance(1)
+        self.assertEqual(["fell quiet"], session.done)
+        self.clock.advance(DEAD_AFTER - PING_AFTER)
+
+        self.assertEqual(["fell quiet", "it was silent for too long"], session.done)
+        self.assertEqual([], forgotten.done)
         self.assertEqual([], self.clock.getDelayedCalls())

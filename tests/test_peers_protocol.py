@@ -3,7 +3,7 @@ One connection: what is read from those that come in, and how one goes out.
 """
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
@@ -15,12 +15,19 @@ from twistedchat.core.classic import ClassicMessage, Dialect, Kind, UnknownText
 from twistedchat.peers.doorman import (
     END_OF_MESSAGE,
     LARGEST_MESSAGE,
+    LONGEST_ANSWER,
     LONGEST_CLOSE,
     LONGEST_IDLE,
     MOST_BYTES,
     Doorman,
 )
-from twistedchat.peers.protocol import Delivery, PeerFactory
+from twistedchat.peers.protocol import (
+    LONGEST_ANSWER_LINE,
+    Delivery,
+    PeerFactory,
+    PeerProtocol,
+    Question,
+)
 from twistedchat.testing import MemoryTransport
 
 HELLO = b"LISTENING_PORT:7001|TEAM_NAME:Ann|hello"
@@ -328,13 +335,204 @@ class IncomingTests(ProtocolTestCase):
         self.assertFalse(self.accept().is_aborted)
         self.assert_nothing_left()
 
-    def test_line_mode_is_never_used(self) -> None:
+    def test_line_of_nobody_is_passed_over(self) -> None:
         """
-        A classic connection has no lines: to be handed one is a mistake of ours.
+        A classic connection has no lines, nor has one that was turned away within its handshake.
         """
         protocol = PeerFactory(self.doorman).buildProtocol(THEM)
 
-        self.assertRaises(AssertionError, protocol.lineReceived, b"line")
+        protocol.lineReceived(b'{"t":"ping"}')
+
+        self.assertEqual([], self.heard)
+        self.assertTrue(protocol.is_closed)
+        self.assertIsNone(protocol.their_address)
+        self.assertIsNone(protocol.dialled)
+        self.assertFalse(protocol.is_deliberate)
+
+    def test_end_without_a_byte_is_not_answered_by_who_is_nobody(self) -> None:
+        """
+        A node without sessions has no answer to the empty question.
+        """
+        transport = self.accept()
+
+        protocol = transport.protocol
+        assert isinstance(protocol, PeerProtocol)
+        protocol.readConnectionLost()
+
+        self.assertEqual([], transport.written)
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.assert_nothing_left()
+
+
+class Answering:
+    """
+    What the doorman has of a node that knows who it is, as far as questions go.
+    """
+
+    answer = b"TWISTEDCHAT/2 me\n"
+
+
+class EmptyQuestionTests(ProtocolTestCase):
+    """
+    The empty question: how it is answered, and how it is asked.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Know who we are.
+        """
+        super().setUp()
+        self.doorman.greeter = Answering()  # type: ignore[assignment]
+
+    def accept(self) -> tuple[MemoryTransport, PeerProtocol]:
+        """
+        Accept a connection.
+        """
+        protocol = PeerFactory(self.doorman).buildProtocol(THEM)
+        transport = MemoryTransport(protocol, US, THEM)
+        protocol.makeConnection(transport)
+        return transport, protocol
+
+    def ask(self) -> tuple[MemoryTransport, Deferred[bytes]]:
+        """
+        Ask.
+        """
+        question = Question()
+        protocol = PeerFactory(self.doorman, question).buildProtocol(None)
+        transport = MemoryTransport(protocol, US, LISTENER)
+        protocol.makeConnection(transport)
+        return transport, question.answered
+
+    def test_end_without_a_byte_is_answered_with_one_line(self) -> None:
+        """
+        Who closes their side without a byte hears who we are, and nothing is heard of it.
+        """
+        transport, protocol = self.accept()
+
+        protocol.readConnectionLost()
+
+        self.assertEqual([b"TWISTEDCHAT/2 me\n"], transport.written)
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.assertEqual([], self.heard)
+        self.assert_nothing_left()
+
+    def test_end_after_a_byte_is_not_answered(self) -> None:
+        """
+        Whoever said something has asked nothing.
+        """
+        for said in (HELLO, b" "):
+            transport, protocol = self.accept()
+            transport.protocol.dataReceived(said)
+
+            protocol.readConnectionLost()
+
+            self.assertEqual([], transport.written)
+            self.assertTrue(transport.is_closing)
+            transport.lose()
+        self.assert_nothing_left()
+
+    def test_turned_away_is_not_answered(self) -> None:
+        """
+        Whom the doorman refuses is told nothing.
+        """
+        self.doorman = Doorman(self.clock, self.doorman.hear, most_connections=0)
+        self.doorman.greeter = Answering()  # type: ignore[assignment]
+        transport, protocol = self.accept()
+
+        protocol.readConnectionLost()
+
+        self.assertEqual([], transport.written)
+        transport.lose()
+        self.assert_nothing_left()
+
+    def test_question_is_a_half_close_without_a_byte(self) -> None:
+        """
+        Asking says nothing, and then waits.
+        """
+        transport, answered = self.ask()
+
+        self.assertEqual([], transport.written)
+        self.assertTrue(transport.is_half_closed)
+        self.assertFalse(transport.is_closing)
+        self.assertNoResult(answered)
+        transport.lose()
+        self.assertEqual(b"", self.successResultOf(answered))
+        self.assert_nothing_left()
+
+    def test_answer_is_one_line_however_it_is_cut(self) -> None:
+        """
+        With the line the connection is over; what comes behind it does not count.
+        """
+        transport, answered = self.ask()
+        for byte in b"TWISTEDCHAT/2 you":
+            transport.protocol.dataReceived(bytes([byte]))
+        self.assertFalse(transport.is_closing)
+
+        transport.protocol.dataReceived(b"\nand more\n")
+
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.assertEqual(b"TWISTEDCHAT/2 you", self.successResultOf(answered))
+        self.assert_nothing_left()
+
+    def test_slow_answer_is_not_waited_for(self) -> None:
+        """
+        A second is enough, also for one that drips.
+        """
+        transport, answered = self.ask()
+        for _ in range(7):
+            self.clock.advance(LONGEST_ANSWER / 8)
+            transport.protocol.dataReceived(b"T")
+        self.assertFalse(transport.is_closing)
+
+        self.clock.advance(LONGEST_ANSWER / 8)
+
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.assertEqual(b"T" * 7, self.successResultOf(answered))
+        self.assert_nothing_left()
+
+    def test_endless_answer_is_not_read(self) -> None:
+        """
+        Two hundred bytes are more than any answer of ours has.
+        """
+        transport, answered = self.ask()
+        transport.protocol.dataReceived(b"x" * LONGEST_ANSWER_LINE)
+        self.assertFalse(transport.is_closing)
+
+        transport.protocol.dataReceived(b"x")
+
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.assertEqual(LONGEST_ANSWER_LINE + 1, len(self.successResultOf(answered)))
+        self.assert_nothing_left()
+
+    def test_broken_off_is_no_answer(self) -> None:
+        """
+        Who breaks the connection off has not told that they are anybody, or nobody.
+        """
+        transport, answered = self.ask()
+
+        transport.lose(ConnectionLost())
+
+        self.failureResultOf(answered, ConnectionLost)
+        self.assert_nothing_left()
+
+    def test_stop_ends_the_question(self) -> None:
+        """
+        A node that stops asks no more.
+        """
+        transport, answered = self.ask()
+
+        self.doorman.close()
+
+        self.assertTrue(transport.is_closing)
+        transport.lose()
+        self.successResultOf(answered)
+        self.assertEqual([], self.clock.getDelayedCalls())
 
 
 class OutgoingTests(ProtocolTestCase):

@@ -10,9 +10,11 @@ from twistedchat.core.classic import Dialect
 from twistedchat.core.events import Event, PeerAdded, PeerChanged, PeerRemoved, UnknownTextReceived
 from twistedchat.core.roster import Peer, Roster
 from twistedchat.peers.registry import PeerRegistry
+from twistedchat.testing import identity_of
 
 ANN = Address("192.0.2.1", 7001)
 BOB = Address("192.0.2.2", 7002)
+KEY = identity_of("ann").key
 NEWS = UnknownTextReceived("192.0.2.9", "hello", 1.0)
 
 
@@ -89,6 +91,36 @@ class PeerRegistryTests(SynchronousTestCase):
 
         self.assertEqual([PeerAdded(first), PeerChanged(second)], self.events)
         self.assertEqual([(3, True)], [(second.sent, second.is_connected)])
+
+    def test_secure_peer_is_listed_and_its_changes_told(self) -> None:
+        """
+        What goes between a secure peer and us changes its entry; of its numbers nobody is told.
+        """
+
+        def meet(*, connected: bool = True, verified: bool = False, received: int = 0) -> Peer:
+            return self.registry.met(
+                KEY,
+                "Ann",
+                ANN,
+                is_connected=connected,
+                is_verified=verified,
+                now=5.0,
+                received=received,
+            )
+
+        changed = [
+            meet(),
+            meet(received=3),
+            meet(verified=True),
+            meet(verified=True, connected=False),
+        ]
+
+        self.assertEqual(
+            [PeerAdded(changed[0]), PeerChanged(changed[2]), PeerChanged(changed[3])], self.events
+        )
+        self.assertEqual((KEY, 3), (changed[3].id, changed[3].received))
+        self.assertEqual(changed[3], self.registry.remove(KEY))
+        self.assertEqual(PeerRemoved(changed[3]), self.events[-1])
 
     def test_no_room_tells_who_went(self) -> None:
         """

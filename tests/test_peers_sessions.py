@@ -46,6 +46,7 @@ from twistedchat.core.frames import (
 from twistedchat.core.trust import Decision
 from twistedchat.node import LONGEST_GOODBYE
 from twistedchat.peers import doorman, sessions
+from twistedchat.peers.dialling import DIAL_TIMEOUT
 from twistedchat.peers.doorman import (
     DEAD_AFTER,
     LONGEST_CLOSE,
@@ -320,6 +321,7 @@ class ContenderTests(SessionsTestCase):
         self.assertIsNot(before, self.live)
         self.assertIsNotNone(older.reason)
         self.assertIsNone(newer.reason)
+        self.assertEqual(1, len(self.ann.node._exchange._outboxes))
         # What it had said meanwhile was kept.
         self.assertEqual(["hello"], [caller.text for caller in self.ann.node.callers()])
 
@@ -398,11 +400,14 @@ class ContenderTests(SessionsTestCase):
         A session that we are leaving does not turn down the one that comes after it.
         """
         older = self.call_again(9)
-        older.end.is_held = True
+        wire = wire_of(self.live, self.network)
+        self.network.hold(wire)
         self.ann.node._sessions.end(self.lower.key, "exit")
         newer = self.call_again(1)
         older.say(Ping())
-        older.end.carry_some_to(wire_of(self.live, self.network)[1])
+        self.network.settle()
+        self.assertTrue(wire[0].carry_some_to(wire[1]))
+        self.network.settle()
         self.assertIsNone(newer.reason)
 
         self.pass_time(LONGEST_CLOSE + 0.1)
@@ -661,9 +666,9 @@ class RedialTests(SessionsTestCase):
 
         self.assertEqual(["I forgot something"], bob.heard)
 
-    def test_whoever_took_leave_is_dialled_after_a_long_time(self) -> None:
+    def test_whoever_took_leave_is_dialled_after_a_while(self) -> None:
         """
-        Those who said exit come back by themselves, or are found minutes later.
+        Those who said exit come back by themselves, or are found soon after.
         """
         self.start(self.ann)
         self.dials(0.5)
@@ -674,7 +679,7 @@ class RedialTests(SessionsTestCase):
 
         self.assertIsNotNone(caller.reason)
         self.assertEqual([ExitReceived(self.bob.key, "bob", 1000.5)], self.ann.told(ExitReceived))
-        self.assertEqual([], self.dials(LONGEST_REDIAL - 1))
+        self.assertEqual([], self.dials(19))
         self.assertTrue(self.dials(2))
 
     def test_whoever_rests_is_dialled_after_half_a_minute(self) -> None:
@@ -708,6 +713,57 @@ class RedialTests(SessionsTestCase):
         self.assertEqual(Progress.DELIVERED, sent.progress)
         self.assertEqual(["hello"], self.bob.heard)
         self.assertEqual([], self.network.dials)
+
+    def test_texts_to_who_does_not_answer_dial_once(self) -> None:
+        """
+        Those who want the same contact wait for the same dial, and one who gives up for nothing.
+        """
+        self.network.silent_hosts.add(self.bob.address.host)
+        self.start(self.ann)
+        self.times.clear()
+
+        sendings = [self.say(self.ann, self.bob, f"text {number}") for number in range(300)]
+        sendings[1].cancel()
+
+        self.assertEqual(1, len(self.times))
+        self.failureResultOf(sendings.pop(1), NotSent)
+        self.pass_time(DIAL_TIMEOUT)
+        self.assertEqual(
+            {Progress.WAITING}, {self.successResultOf(sending).progress for sending in sendings}
+        )
+        # And once more by itself, since somebody wants them.
+        self.assertEqual(2, len(self.times))
+
+    def test_several_addresses_of_one_node_lead_to_one_session(self) -> None:
+        """
+        Where all of them answer, one is dialled, and the others are let be.
+        """
+        self.start(self.ann, self.bob)
+        also = Address(self.bob.machine.host, PORT + 1)
+        factory = self.network._ports[self.bob.address]
+        self.network.listenTCP(also.port, factory, interface=also.host)
+        self.ann.contacts.met(self.bob.key, "bob", also, 0.0)
+
+        self.sent(self.ann, self.bob, "hello")
+
+        self.assertEqual(["hello"], self.bob.heard)
+        self.assertEqual(1, len(self.wires_between(self.ann, self.bob)))
+        # Each was asked, and one of them called.
+        self.assertEqual(
+            3, len([there for there in self.network.dialled if there.host == also.host])
+        )
+        self.network.unlisten(also)
+
+    def test_who_is_there_need_not_be_reached(self) -> None:
+        """
+        Whom we have a session with is got hold of at once.
+        """
+        self.start(self.ann, self.bob)
+        self.sent(self.ann, self.bob, "hello")
+
+        reached = self.successResultOf(self.ann.node._sessions.reach(self.bob.key))
+
+        self.assertIs(self.ann.link_to(self.bob), reached)
 
     def test_address_of_somebody_else_is_passed_over(self) -> None:
         """

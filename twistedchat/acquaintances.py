@@ -34,7 +34,10 @@ from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.registry import PeerRegistry
 from twistedchat.peers.sessions import Sessions
 
-__all__ = ["Acquaintances"]
+__all__ = ["MOST_CLAIMED", "Acquaintances"]
+
+# Addresses at which callers say that they listen: as many as there can be contacts.
+MOST_CLAIMED = 1024
 
 
 class Acquaintances:
@@ -75,12 +78,31 @@ class Acquaintances:
         self._door = Door()
         # Addresses about which the person has decided that the contact's key alone counts there.
         self._kept_old: set[tuple[DeviceKey, Address]] = set()
+        # Strangers about whom they have decided that they are not who they seem.
+        self._kept_out: set[DeviceKey] = set()
+        # Where contacts say that they listen, who have called us.
+        self._claimed: dict[Address, DeviceKey] = {}
 
     def callers(self) -> list[Caller]:
         """
         Those about whom the person has to decide, the one that came first first.
         """
         return self._door.all()
+
+    def who_belongs_at(self, address: Address) -> Contact | None:
+        """
+        The contact that must not be spoken to in plain at an address.
+
+        Args:
+            address: Where.
+
+        Returns:
+            Whoever was reached there, or says that they listen there; ``None`` for nobody.
+        """
+        claims = self._claimed.get(address)
+        contact = self._contacts.find(claims) if claims is not None else None
+        is_known = contact is not None and not contact.is_blocked
+        return self._contacts.at(address) or (contact if is_known else None)
 
     # What the sessions tell.
 
@@ -157,8 +179,16 @@ class Acquaintances:
         key = session.their_key
         self._contacts.met(key, session.their_hello.name, link.dialled, self._clock.seconds())
         self._leave_door(key)
+        for caller in self._door.all():
+            # It proves itself again where it did not.
+            if caller.key == key and caller.address == link.their_address:
+                self._door.remove(caller)
         if link.dialled is None and link.their_address is not None:
             self._sessions.hint(key, (link.their_address,))
+            self._claimed.pop(link.their_address, None)
+            self._claimed[link.their_address] = key
+            if len(self._claimed) > MOST_CLAIMED:
+                del self._claimed[next(iter(self._claimed))]
         self.refresh(key)
         self._save_quietly()
 
@@ -186,6 +216,8 @@ class Acquaintances:
         session = link.session
         if session is None or session.their_hello is None or session.lets_them_in:
             return
+        if session.their_key in self._kept_out:
+            return
         verdict = self._contacts.judge(session.their_key, session.their_hello.name, None)
         is_namesake = verdict.standing is Standing.NAMESAKE
         reason = Reason.NAMESAKE if is_namesake else Reason.KNOCK
@@ -199,7 +231,7 @@ class Acquaintances:
             key: The contact's.
             address: Where.
         """
-        contact = self._contacts.at(address)
+        contact = self.who_belongs_at(address)
         if contact is None or contact.key != key or (key, address) in self._kept_old:
             return
         now = self._clock.seconds()
@@ -312,6 +344,7 @@ class Acquaintances:
             case Decision.SOMEBODY_ELSE:
                 if caller is not None and reason is not Reason.NAMESAKE:
                     self._contacts.release(caller.address)
+                    self._claimed.pop(caller.address, None)
                     self._released(caller.address)
                 if reason is not Reason.DOWNGRADE:
                     self._contacts.accept(key, name, now)
@@ -323,14 +356,18 @@ class Acquaintances:
                     self._became_known(key)
             case Decision.BLOCK:
                 self._contacts.block(key, name, now)
-                self._part(key)
+                self._clear(key)
             case Decision.FORGET:
                 self._contacts.forget(key)
-                self._part(key)
+                self._clear(key)
             case Decision.KEEP_OLD if caller is not None and reason is Reason.DOWNGRADE:
                 self._kept_old.add((key, caller.address))
-            case Decision.IGNORE | Decision.KEEP_OLD:
+            case Decision.KEEP_OLD:
+                self._kept_out.add(key)
                 self._part(key)
+            case Decision.IGNORE:
+                # It stays at the door, where it can still be let in.
+                return self.save()
         if caller is not None:
             self._door.remove(caller)
         return self.save()
@@ -338,6 +375,12 @@ class Acquaintances:
     def _part(self, key: DeviceKey) -> None:
         self._sessions.end(key, "stranger")
         self._registry.remove(key)
+
+    def _clear(self, key: DeviceKey) -> None:
+        self._part(key)
+        for caller in self._door.all():
+            if caller.key == key:
+                self._door.remove(caller)
 
     def _became_known(self, key: DeviceKey) -> None:
         self._leave_door(key)

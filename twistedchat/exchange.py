@@ -8,6 +8,7 @@ Whoever holds an entry hands it on to members that lack it. The rules are `twist
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -205,6 +206,8 @@ class Exchange:
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
         self._comparing: dict[tuple[PeerProtocol, Chain], tuple[int, str]] = {}
         self._told_out_of_step: set[DeviceKey] = set()
+        # Of how many runs that came we do not know yet whether they are on the disk.
+        self._storing: Counter[Chain] = Counter()
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
         # Rooms in which something is new that others may not have.
@@ -847,6 +850,9 @@ class Exchange:
         try:
             taken = take_run(entries, self._journal.heads(run.room))
         except RemoteProtocolError:
+            if self._storing[chain]:
+                # What came before it is just being lost here, and when that is told it will rest.
+                return
             if chain not in partner.missed and self._rooms.counts(*chain, run.seq):
                 raise
             # It is not left out: it came and was dropped.
@@ -864,7 +870,13 @@ class Exchange:
             partner.told.pop(chain, None)
             self._tell(link, [run.room])
         else:
-            self._journal.append(taken).addCallbacks(
+            self._storing[chain] += 1
+
+            def done(result: Failure | None) -> Failure | None:
+                self._storing[chain] -= 1
+                return result
+
+            self._journal.append(taken).addBoth(done).addCallbacks(
                 self._has_stored,
                 lambda failure: self._not_kept(link, run.room, failure),
                 callbackArgs=(partner, taken),

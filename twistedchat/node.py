@@ -239,8 +239,8 @@ class Node(MultiService):
         for endpoint in endpoints:
             listening = StreamServerEndpointService(endpoint, PeerFactory(self._doorman))
             listening.setServiceParent(self)
-        # What answers at an address: a node's key, or `None` for a classic program.
-        self._learned: dict[Address, DeviceKey | None] = {}
+        # Addresses at which a classic program was, the one that was learned last last.
+        self._learned: dict[Address, None] = {}
         self._turns: Turns[Address] = Turns()
         self._under_way: set[Deferred[Sent]] = set()
         self._goodbye: Deferred[None] | None = None
@@ -884,14 +884,17 @@ class Node(MultiService):
             NotSent: Nobody is there, or somebody that must not be spoken to.
         """
         candidates = [recipient, *addresses]
-        pinned = next(filter(None, map(self._contacts.at, candidates)), None)
+        belongs = self._acquaintances.who_belongs_at
+        # Where somebody belongs, that address counts, by whatever name it was typed.
+        place = next(filter(belongs, candidates), recipient)
+        pinned = belongs(place)
         if pinned is not None and self._sessions.find(pinned.key) is not None:
             return pinned.key
-        if pinned is None and any(self._is_classic(address) for address in candidates):
+        if pinned is None and any(address in self._learned for address in candidates):
             self._check_plain(recipient)
             return None
         try:
-            answer = await self._dialler.ask_who(recipient)
+            answer = await self._dialler.ask_who(place)
         except NotSent:
             if pinned is None:
                 raise
@@ -901,17 +904,17 @@ class Node(MultiService):
             raise NotSent(f"Not sent: {recipient} is this node itself.")
         if answer is None:
             if pinned is not None:
-                self._acquaintances.answered_strangely(pinned.key, recipient)
+                self._acquaintances.answered_strangely(pinned.key, place)
                 raise NotTrusted(
-                    f"Not sent: {recipient} was {pinned.name!r} ({pinned.key.short}), and now does "
-                    "not prove to be. It is never spoken to in plain. Decide with t who it is."
+                    f"Not sent: {place} was {pinned.name!r} ({pinned.key.short}), and now does not "
+                    "prove to be. It is never spoken to in plain. Decide with t who it is."
                 )
-            self._learn(recipient, None)
+            self._learn(recipient)
             self._check_plain(recipient)
             return None
         if self._contacts.is_blocked(answer):
             raise NotTrusted(f"Not sent: {recipient} is blocked ({answer.short}).")
-        self._acquaintances.choose(await self._sessions.open(recipient, answer), recipient)
+        self._acquaintances.choose(await self._sessions.open(place, answer), place)
         return answer
 
     def _check_plain(self, recipient: Address) -> None:
@@ -920,12 +923,9 @@ class Node(MultiService):
                 f"Not sent: {recipient} speaks only plain, and this node was told --secure-only."
             )
 
-    def _is_classic(self, address: Address) -> bool:
-        return self._learned.get(address, self.key) is None
-
-    def _learn(self, address: Address, key: DeviceKey | None) -> None:
+    def _learn(self, address: Address) -> None:
         self._learned.pop(address, None)
-        self._learned[address] = key
+        self._learned[address] = None
         if len(self._learned) > MOST_LEARNED:
             del self._learned[next(iter(self._learned))]
 
@@ -998,13 +998,13 @@ class Node(MultiService):
                     name = message.name or peer.name
                     self.registry.publish(ExitReceived(sender, name, now))
             case Kind.CONNECT:
-                self._learn(sender, None)
+                self._learn(sender)
                 peer = self.registry.heard(
                     sender, message.name, message.dialect, now, connects=True
                 )
                 self.registry.publish(ConnectReceived(sender, peer.name, message.text, now))
             case Kind.MESSAGE:
-                self._learn(sender, None)
+                self._learn(sender)
                 peer = self.registry.heard(
                     sender, message.name, message.dialect, now, connects=False
                 )
@@ -1021,7 +1021,7 @@ class Node(MultiService):
         peers = sorted(self.peers.active(), key=lambda peer: peer.last_heard or 0, reverse=True)
         for peer in peers:
             # What claims to be where a contact was met is not answered in plain.
-            if peer.key is None and self._contacts.at(peer.address) is None:
+            if peer.key is None and self._acquaintances.who_belongs_at(peer.address) is None:
                 self._follow(self._exit_plain(peer.address)).addErrback(
                     lambda failure: failure.trap(NotSent) and None
                 )

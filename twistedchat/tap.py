@@ -34,7 +34,7 @@ from twistedchat.core.hints import SALT_LENGTH
 from twistedchat.core.safetext import safe_text
 from twistedchat.core.trust import Contacts
 from twistedchat.discovery.lan import Lan
-from twistedchat.discovery.links import find_links
+from twistedchat.discovery.links import find_links, hosts_for_others
 from twistedchat.faces.console import Console, Stdin, kind_of_stdin
 from twistedchat.faces.lines import LineScreen
 from twistedchat.faces.screens import IOperator, IScreen
@@ -325,7 +325,7 @@ def makeService(options: Options) -> Chat:
             lambda host: deferToThread(addresses_of, host),
             os.urandom,
             deferToThread,
-            lambda: [host for link in find_links(our_interfaces) for host in link.hosts],
+            lambda: hosts_for_others(find_links(our_interfaces)),
         ),
         Store(identity, contacts, lambda known: deferToThread(contacts_file.write, known), journal),
         [_adopted(cast(IReactorSocket, reactor), opened) for opened in ports],

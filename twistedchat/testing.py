@@ -1483,7 +1483,8 @@ class MemoryJournal:
         self._stored: dict[bytes, dict[DeviceKey, tuple[int, bytes]]] = {}
         self._times: dict[bytes, int] = {}
         self._receipts: dict[tuple[bytes, DeviceKey], int] = {}
-        self._waiting: deque[tuple[Sequence[Entry], Callable[[], None]]] = deque()
+        # What is to be written, as of which failure, and what is to be done.
+        self._waiting: deque[tuple[Sequence[Entry], int, Callable[[], None]]] = deque()
         self._failures = 0
         if before is not None:
             self.owner = before.owner
@@ -1496,8 +1497,9 @@ class MemoryJournal:
             self._lines += before._lines
             self._last_line = before._last_line
             self._stored = before._copy_of_stored()
-            for entries, _ in islice(before._waiting, written):
-                self._store(entries)
+            for entries, failures, _ in islice(before._waiting, written):
+                if failures == before._failures:
+                    self._store(entries)
             self._heads = self._copy_of_stored()
             for entry in self.entries:
                 self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
@@ -1575,7 +1577,7 @@ class MemoryJournal:
         return {room: dict(heads) for room, heads in self._stored.items()}
 
     def _put(self, entries: Sequence[Entry], job: Callable[[], None]) -> None:
-        self._waiting.append((entries, job))
+        self._waiting.append((entries, self._failures, job))
         if not self.is_slow:
             self.work()
 
@@ -1595,7 +1597,7 @@ class MemoryJournal:
         """
         for _ in range(self.waiting if most is None else most):
             if self._waiting:
-                _, job = self._waiting.popleft()
+                _, _, job = self._waiting.popleft()
                 job()
 
     def read(

@@ -26,8 +26,8 @@ from twistedchat.peers.sessions import Sessions
 __all__ = ["SEEKS_AT_ONCE", "SEEK_INTERVAL", "Whereabouts"]
 
 # Seconds between two times that we ask the same peer for those we cannot find, and how often a peer
-# may ask us: answering costs a hash for every contact. It may do so a few times at once, since a
-# session that breaks is opened again.
+# may ask us: answering costs a hash for every contact, and what is answered is dialled. It may be
+# so a few times at once, since a session that breaks is opened again.
 SEEK_INTERVAL = 60.0
 SEEKS_AT_ONCE = 4
 
@@ -58,8 +58,12 @@ class Whereabouts:
         self._roommates = roommates
         self._sessions = sessions
         self._records: list[Record] = []
+        # Recognising costs a hash for every record and contact: it is done when either has changed.
+        self._nearby: list[Nearby] = []
+        self._known_then: list[DeviceKey] | None = None
         # What we asked each peer last: the salt, for whom, and when.
         self._sought: dict[PeerProtocol, tuple[bytes, list[DeviceKey], float]] = {}
+        self._asked = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
         self._askers = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
 
     # On the network.
@@ -69,7 +73,10 @@ class Whereabouts:
         Nodes that were found on the network, the one that was found first first.
         """
         known = self._known()
-        return [recognise(record, known) for record in self._records]
+        if known != self._known_then:
+            self._nearby = [recognise(record, known) for record in self._records]
+            self._known_then = known
+        return list(self._nearby)
 
     def records_changed(self, records: list[Record]) -> None:
         """
@@ -79,6 +86,7 @@ class Whereabouts:
             records: All that are there now.
         """
         self._records = records
+        self._known_then = None
         for nearby in self.nearby():
             if nearby.key is not None:
                 self._sessions.hint(nearby.key, nearby.addresses)
@@ -100,6 +108,8 @@ class Whereabouts:
         live = self._sessions.live
         away = [key for key in self._known() if key not in live][:MOST_SOUGHT]
         if not away or link.is_choked or now - last < SEEK_INTERVAL:
+            return
+        if not self._asked.take(session.their_key, now):
             return
         salt = self._randomness(SALT_LENGTH)
         self._sought[link] = (salt, away, now)

@@ -28,6 +28,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -339,6 +340,16 @@ def event_lines(event: Event, namesakes: Collection[bytes] = ()) -> list[Line]:
                 refusal(
                     f"Warning: {label} signed two different texts with one number, {event.seq}. "
                     "Two programs use its key, or it lies: ask it by another way."
+                )
+            ]
+        case OutOfStep(contact=contact):
+            label = label_of(contact.name, contact.key)
+            return [
+                refusal(
+                    f"Warning: {label} holds something else in your conversation than this node. A "
+                    "journal was lost, or a key is used by two programs: what one of you writes "
+                    "does not reach the other. Go back to the folder that was used before, or "
+                    "start anew with another one."
                 )
             ]
         case StoreFailed(reason=reason):

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from twistedchat.core.nearby import MOST_ADDRESSES
 
-__all__ = ["MOST_LINKS", "Link", "find_links"]
+__all__ = ["MOST_LINKS", "Link", "find_links", "hosts_for_others"]
 
 # Announcing costs a socket for each kind of address on each link. A machine with more links has
 # them for its containers; the system numbers its own ones first, and lets a socket listen on no
@@ -65,6 +65,22 @@ def find_links(allowed: Collection[str] | None) -> tuple[Link, ...]:
         if hosts:
             links.append(Link(adapter.index, tuple(sorted(hosts)[:MOST_ADDRESSES])))
     return tuple(links[:MOST_LINKS])
+
+
+def hosts_for_others(links: Iterable[Link]) -> list[str]:
+    """
+    Choose the addresses at which somebody far away can reach us.
+
+    Args:
+        links: Our links.
+
+    Returns:
+        IP addresses; none that means something else on another link.
+    """
+    hosts = [host for link in links for host in link.hosts]
+    return [
+        host for host in hosts if not ipaddress.ip_address(host.partition("%")[0]).is_link_local
+    ]
 
 
 def _is_suitable(host: str, allowed: Collection[str] | None) -> bool:

@@ -29,6 +29,7 @@ from twistedchat.core.events import (
     ForkSeen,
     LetIn,
     NearbyChanged,
+    OutOfStep,
     PeerAdded,
     PeerChanged,
     PeerRemoved,
@@ -460,6 +461,7 @@ class Console(Service):
                 | LetIn()
                 | TextsDelivered()
                 | ForkSeen()
+                | OutOfStep()
                 | StoreFailed()
             ):
                 self._show_event(event)

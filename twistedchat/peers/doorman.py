@@ -85,6 +85,10 @@ MOST_HANDSHAKES_PER_HOST = 64
 STRANGERS_AT_ONCE = 64
 STRANGERS_PER_SECOND = 1.0
 
+# How often one address is logged whose handshakes are refused: so the log keeps what came before a
+# flood of them.
+REFUSALS_LOGGED_PER_SECOND = 1 / 60
+
 # Seconds without a line after which a session is asked whether it is still there, and after which
 # it is taken for dead: a person is told within a quarter of a minute, and an idle session costs two
 # small packets every five seconds.
@@ -229,6 +233,7 @@ class Doorman:
         self._shaking: dict[SessionConnection, str] = {}
         self._shaking_per_host: dict[str, int] = {}
         self._strangers = TokenBuckets(STRANGERS_PER_SECOND, STRANGERS_AT_ONCE)
+        self._refusals = TokenBuckets(REFUSALS_LOGGED_PER_SECOND, 1)
 
     def admit(self, peer: Connection, host: str) -> bool:
         """
@@ -302,6 +307,15 @@ class Doorman:
         self.idles.cancel(peer)
         self.handshakes.restart(peer)
         return None
+
+    def is_refusal_news(self, host: str) -> bool:
+        """
+        Whether a refused handshake is to be logged: of a flood from one address few are.
+
+        Args:
+            host: The address it comes from.
+        """
+        return self._refusals.take(host, self._clock.seconds())
 
     def handshake_over(self, peer: SessionConnection, *, is_known: bool) -> None:
         """

@@ -67,6 +67,7 @@ class Question:
 
     Attributes:
         answered: Fires with what came back, without its line end; with nothing where nothing came.
+            Fails with the reason (``ConnectionLost``) for which the connection was broken off.
     """
 
     answered: Deferred[bytes] = field(default_factory=Deferred)
@@ -285,7 +286,11 @@ class PeerProtocol(LineReceiver):
                     taken.errback(reason)
             case Question(answered=answered):
                 self._doorman.answers.cancel(self)
-                answered.callback(self._heard.partition(b"\n")[0])
+                if reason.check(ConnectionDone):
+                    answered.callback(self._heard.partition(b"\n")[0])
+                else:
+                    # Whoever turns us away is no classic program by that.
+                    answered.errback(reason)
             case Dial(opened=opened):
                 if not opened.called:
                     opened.errback(reason)
@@ -359,7 +364,10 @@ class PeerProtocol(LineReceiver):
             return
         refusal = self._doorman.admit_handshake(self, self.host)
         if refusal is not None:
-            self.drop(refusal)
+            if self._doorman.is_refusal_news(self.host):
+                self.drop(refusal)
+            else:
+                self._break_off()
             return
         self._is_shaking = True
         self._start_tls()

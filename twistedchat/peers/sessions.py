@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from typing_extensions import override
 
 from twistedchat.core.addresses import Address
@@ -44,8 +45,15 @@ __all__ = [
 FIRST_REDIAL = 1.0
 LONGEST_REDIAL = 300.0
 
-# After which goodbyes there is no hurry: somebody left, or cannot keep what is said for now.
-_REDIAL_AFTER = {"exit": LONGEST_REDIAL, "rest": 30.0}
+# After which goodbyes there is no hurry: somebody left, cannot keep what is said for now, or does
+# not let us in.
+_REDIAL_AFTER = {
+    "exit": 20.0,
+    "full": 60.0,
+    "later": LONGEST_REDIAL,
+    "rest": 30.0,
+    "stranger": LONGEST_REDIAL,
+}
 
 # Seconds for the older of two sessions to show that it is alive, before the newer takes its place.
 LONGEST_PROBE = 2.0
@@ -190,6 +198,8 @@ class Sessions(Service):
         self._left: set[DeviceKey] = set()
         self._parted: list[Deferred[None]] = []
         self._dialling: set[Deferred[PeerProtocol | None]] = set()
+        # Those whom the person wants and who are being dialled for that, with all who wait for it.
+        self._wanted: dict[DeviceKey, list[Deferred[PeerProtocol | None]]] = {}
         self._waits: TimeoutQueue[PeerProtocol] = TimeoutQueue(
             clock, LONGEST_STRANGER, lambda link: link.part("later", "Nobody has let you in.")
         )
@@ -291,13 +301,24 @@ class Sessions(Service):
             tried again later. Never fails but by being cancelled.
         """
         self._left.discard(key)
+        reached: Deferred[PeerProtocol | None] = Deferred()
+        waiting = self._wanted.get(key)
+        if waiting is not None:
+            # Ten texts to somebody whose machine is off are no reason to dial it ten times.
+            waiting.append(reached)
+            return reached
+        waiting = self._wanted[key] = [reached]
 
-        def tried(link: PeerProtocol | None) -> PeerProtocol | None:
-            if link is None:
+        def tried(result: PeerProtocol | Failure | None) -> None:
+            del self._wanted[key]
+            if result is None:
                 self._not_reached(key, FIRST_REDIAL)
-            return link
+            # One that was cancelled meanwhile passes over what it is told now.
+            for one in waiting:
+                one.callback(result)
 
-        return self._begin_to_reach(key).addCallback(tried)
+        self._begin_to_reach(key).addBoth(tried)
+        return reached
 
     def _begin_to_reach(self, key: DeviceKey) -> Deferred[PeerProtocol | None]:
         reaching = Deferred.fromCoroutine(self._reach(key))

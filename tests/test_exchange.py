@@ -26,6 +26,7 @@ from twistedchat.core.entries import (
 )
 from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import (
+    CaughtUp,
     Event,
     ForkSeen,
     OutOfStep,
@@ -46,7 +47,7 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.identity import Identity
 from twistedchat.core.trust import Decision
-from twistedchat.exchange import LONGEST_RECEIPT
+from twistedchat.posting import LONGEST_RECEIPT, Posted
 from twistedchat.testing import MemoryJournal, identity_of
 
 FULL = StoreError("The disk is full.")
@@ -93,6 +94,12 @@ class ExchangeTestCase(PeopleTestCase):
         super().setUp()
         self.ann, self.bob = self.meet("ann", "bob")
         self.room = room_of(self.ann, self.bob)
+
+    def post(self, text: str) -> Posted:
+        """
+        Let Ann say something to Bob without waiting for anything.
+        """
+        return self.ann.node._exchange.posting.post(self.room, text)
 
     def runs_to(self, person: Person, other: Person) -> list[RunFrame]:
         """
@@ -243,7 +250,7 @@ class SayingTests(ExchangeTestCase):
         """
         self.bob.events.clear()
 
-        self.ann.node._exchange.post(self.bob.key, text)
+        self.post(text)
         self.network.settle()
 
         self.assertEqual([text.encode("utf-8", "replace").decode()], self.bob.heard)
@@ -273,7 +280,7 @@ class SayingTests(ExchangeTestCase):
 
         def greet(event: Event) -> None:
             if isinstance(event, PeerAdded) and event.peer.key is not None:
-                self.ann.node._exchange.post(event.peer.key, "welcome")
+                self.post("welcome")
 
         self.ann.node.subscribe(greet)
         bob = self.make("bob")
@@ -380,11 +387,12 @@ class WaitingTests(ExchangeTestCase):
         """
         Where the text has arrived before its sender looked, that is what it is told.
         """
-        posted = self.ann.node._exchange.post(self.bob.key, "hello")
+        posting = self.ann.node._exchange.posting
+        posted = self.post("hello")
         self.network.settle()
 
-        self.assertTrue(self.successResultOf(self.ann.node._exchange.receipt_of(posted)))
-        self.ann.node._exchange.wait_no_longer(posted)
+        self.assertTrue(self.successResultOf(posting.receipt_of(posted)))
+        posting.wait_no_longer(posted)
         self.assertEqual([], self.ann.told(TextsDelivered))
 
     def test_stop_tells_those_who_wait(self) -> None:
@@ -452,19 +460,26 @@ class WaitingTests(ExchangeTestCase):
         self.stop(self.bob)
         texts = [f"text {number}" for number in range(3000)]
         self.ann.journal.is_slow = True
-        exchange = self.ann.node._exchange
-        posts = [exchange.post(self.bob.key, text) for text in texts]
+        posting = self.ann.node._exchange.posting
+        posts = [self.post(text) for text in texts]
         self.work(self.ann)
         for posted in posts:
-            exchange.wait_no_longer(posted)
+            posting.wait_no_longer(posted)
         fill(self.bob.journal, self.bob.identity, self.room, *(f"back {n}" for n in range(300)))
 
         bob = self.come_back(self.bob)
-        self.network.settle_until(lambda: bool(bob.heard))
+        self.network.settle_until(lambda: bool(bob.told(CaughtUp)))
         self.network.settle()
 
-        self.assertEqual(texts, bob.heard)
-        self.assertEqual([f"back {number}" for number in range(300)], self.ann.heard)
+        # So many are not shown one by one, but told as a number when all of them are there.
+        self.assertEqual([3000], [event.texts for event in bob.told(CaughtUp)])
+        self.assertEqual([300], [event.texts for event in self.ann.told(CaughtUp)])
+        self.assertEqual([], bob.heard + self.ann.heard)
+        back = [f"back {number}" for number in range(300)]
+        for journal in (self.ann.journal, bob.journal):
+            for author, said in ((self.ann, texts), (self.bob, back)):
+                entries = [entry for entry in journal.entries if entry.author == author.key]
+                self.assertEqual(said, [entry.said.body for entry in entries])
         self.assertEqual(3000, sum(event.texts for event in self.ann.told(TextsDelivered)))
 
     def test_lost_journal_comes_back_from_the_other_one(self) -> None:
@@ -523,7 +538,7 @@ class WindowTests(ExchangeTestCase):
         link = self.ann.link_to(self.bob)
         text = "x" * 8000
         for _ in range(60):
-            self.ann.node._exchange.post(self.bob.key, text)
+            self.post(text)
         self.network.settle()
         self.assertTrue(link.is_choked)
         ours = wire[0] if wire[0] is link.transport else wire[1]
@@ -563,10 +578,11 @@ class WindowTests(ExchangeTestCase):
         link = self.bob.link_to(self.ann)
         link.transport.producer.pauseProducing()  # type: ignore[attr-defined]
         self.say(self.ann, self.bob, "hello")
-        self.assertEqual({link}, self.bob.node._exchange._is_behind)
+        partners = self.bob.node._exchange._partners
+        self.assertEqual([True], [partner.is_behind for partner in partners.values()])
 
         self.network.cut(wire_of(link, self.network))
-        self.assertEqual(set(), self.bob.node._exchange._is_behind)
+        self.assertEqual({}, partners)
         self.pass_time(3)
 
         self.assertEqual(1, self.ann.journal.receipt(self.room, self.bob.key))
@@ -577,13 +593,13 @@ class WindowTests(ExchangeTestCase):
         """
         self.patch(sync, "MOST_IN_FLIGHT", 1)
         for number in range(3):
-            self.ann.node._exchange.post(self.bob.key, f"text {number}")
+            self.post(f"text {number}")
         self.ann.journal.is_slow = True
         self.network.settle()
         self.assertEqual(["text 0"], self.bob.heard)
         self.assertEqual(1, self.ann.journal.waiting)
         self.say(self.bob, self.ann, "hurry up")
-        self.ann.node._exchange.post(self.bob.key, "text 3")
+        self.post("text 3")
 
         self.work(self.ann)
 
@@ -595,7 +611,7 @@ class WindowTests(ExchangeTestCase):
         """
         self.patch(sync, "MOST_IN_FLIGHT", 1)
         for number in range(3):
-            self.ann.node._exchange.post(self.bob.key, f"text {number}")
+            self.post(f"text {number}")
         self.ann.journal.is_slow = True
         self.network.settle()
         self.network.cut(self.wires_between(self.ann, self.bob)[0])
@@ -624,6 +640,27 @@ class FailingDiskTests(ExchangeTestCase):
         self.ann.journal.error = None
         self.sent(self.ann, self.bob, "again")
         self.assertEqual(["again"], self.bob.heard)
+
+    def test_text_that_is_told_as_not_kept_is_not_kept(self) -> None:
+        """
+        Wherever the disk fails while a text is written, it is not there when that is told.
+        """
+        for done in range(3):
+            self.ann.journal.is_slow = True
+            sending = self.ann.node.send_text(self.bob.key, f"text {done}")
+            self.ann.journal.work(done)
+            self.ann.journal.error = FULL
+            self.ann.journal.work(1)
+            self.ann.journal.error = None
+            self.work(self.ann)
+
+            is_kept = f"text {done}" in texts_in(self.ann.journal)
+            if is_kept:
+                self.assertEqual(Progress.DELIVERED, self.successResultOf(sending).progress)
+            else:
+                self.failureResultOf(sending, NotSent)
+
+        self.assertEqual(["text 2"], self.bob.heard)
 
     def test_what_waits_behind_a_failure_is_written_all_the_same(self) -> None:
         """
@@ -872,12 +909,19 @@ class LiarTestCase(ExchangeTestCase):
         have = next(frame for frame in reversed(self.caller.frames) if isinstance(frame, Have))
         return have.rooms[self.ours.hex()]
 
+    def hold_nothing(self) -> None:
+        """
+        Let Mallory tell that she holds nothing of their room, and so wants all of it.
+        """
+        self.caller.say(Have(rooms={self.ours.hex(): {}}))
+        self.network.settle()
+
     def say_here(self, *texts: str) -> None:
         """
         Let Ann have said something to Mallory.
         """
         for text in texts:
-            self.ann.node._exchange.post(MALLORY.key, text)
+            self.ann.node._exchange.posting.post(self.ours, text)
         self.network.settle()
 
 
@@ -1087,6 +1131,7 @@ class LiarTests(LiarTestCase):
         """
         self.send(self.run_of("one")[0])
         self.send(self.run_of("other")[0])
+        self.hold_nothing()
 
         self.say_here("which one are you?")
 
@@ -1285,6 +1330,7 @@ class OutOfStepTests(LiarTestCase):
         """
         Somebody with our key has said something else: that comes back, is proof, and is told.
         """
+        self.hold_nothing()
         self.say_here("one")
         run, entries = sign_run(
             self.ann.identity, self.ours, 1, NOTHING, (Said(5, TEXT, "not here"),)

@@ -220,7 +220,7 @@ class BothDialTests(SessionsTestCase):
             self.greet(ann, greeting=hello(dial=number + 1))
 
         self.assertEqual(1, len(ann.node._sessions.live))
-        self.assertEqual(1, len(ann.node._exchange._outboxes))
+        self.assertEqual(1, len(ann.node._exchange._partners))
         self.assertEqual(1, len(ann.node._sessions._strangers))
 
     def test_texts_on_their_way_in_the_session_that_gives_way_arrive(self) -> None:
@@ -321,7 +321,7 @@ class ContenderTests(SessionsTestCase):
         self.assertIsNot(before, self.live)
         self.assertIsNotNone(older.reason)
         self.assertIsNone(newer.reason)
-        self.assertEqual(1, len(self.ann.node._exchange._outboxes))
+        self.assertEqual(1, len(self.ann.node._exchange._partners))
         # What it had said meanwhile was kept.
         self.assertEqual(["hello"], [caller.text for caller in self.ann.node.callers()])
 

@@ -189,7 +189,7 @@ async def test_much_at_the_same_time_is_kept_in_order(journal: Journal, tmp_path
 @pytest_twisted.ensureDeferred
 async def test_killed_process_loses_nothing_that_was_kept(stage: Stage) -> None:
     """
-    Whenever a process is killed, all that it was told to be on the disk is there, and whole.
+    Whenever a process is killed, what it was told to be on the disk is there, whole, and found.
     """
     chance = random.Random(9)
     folder = stage.folder / "node"
@@ -207,5 +207,6 @@ async def test_killed_process_loses_nothing_that_was_kept(stage: Stage) -> None:
             assert is_whole(entries)
             assert len(entries) >= kept[name]
             assert journal.heads(ROOM)[entries[-1].author][0] == len(entries)
+            assert len(await journal.search(name, ROOM, None, PLENTY)) == len(entries)
             before[name] = len(entries)
         await journal.close()

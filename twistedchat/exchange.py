@@ -279,7 +279,10 @@ class Exchange:
         return [
             (link, partner)
             for link, partner in self._partners.items()
-            if room in partner.rooms and room in self._rooms.shared_with(partner.key)
+            if room in partner.rooms
+            and room in self._rooms.shared_with(partner.key)
+            and link.session is not None
+            and link.session.lets_them_in
         ]
 
     def _push(self, link: PeerProtocol, entries: list[Entry]) -> None:
@@ -365,8 +368,12 @@ class Exchange:
 
     def rooms_changed(self) -> None:
         """
-        Somebody shares a room with us who did not: tell everybody of what they were not told.
+        Somebody shares a room with us who did not, or no longer does.
+
+        Those with whom we should have a session are looked for, and everybody is told of what they
+        were not told.
         """
+        self._sessions.rooms_changed()
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             told = {room for room, _ in partner.told}
@@ -841,7 +848,9 @@ class Exchange:
             # Sent before it knew that one of us is no longer there, or not there yet.
             partner.drop(chain)
             return
-        if not is_shared:
+        # In a conversation of two nobody else can ever come to have a say.
+        is_of_neither = record is None and not self._rooms.counts(*chain, run.seq)
+        if not is_shared or is_of_neither:
             raise RemoteProtocolError("not-shared", "It sent entries of a room that is not shared.")
         entries = check_run(run)
         if partner.outbox.has_given_up(chain):
@@ -951,7 +960,9 @@ class Exchange:
     def _forked(self, link: PeerProtocol, entry: Entry) -> None:
         def kept(is_news: bool) -> None:
             speaker = self._rooms.speaker(entry.room, entry.author)
-            if is_news:
+            # That we seem to have forked in a conversation of two is told as `OutOfStep`.
+            is_ours = entry.author == self._our_key
+            if is_news and not (is_ours and self._rooms.find(entry.room) is None):
                 self._publish(ForkSeen(speaker, entry.seq))
 
         self._journal.keep_fork(entry).addCallbacks(

@@ -553,7 +553,7 @@ class Node(MultiService):
             record = self._rooms.with_stay(room.raw, Stay.JOINED)
             # That we are in it has to be seen from its entries.
             await self._rooms.keep(record, None)
-            self._rooms_changed()
+            self._exchange.rooms_changed()
 
         return Deferred.fromCoroutine(joined())
 
@@ -568,7 +568,7 @@ class Node(MultiService):
                 # Also whoever declines was added, and is waited for by the others.
                 await self._say_in_room(room.raw, leaving())
                 await self._rooms.keep(record, RoomChange.LEFT)
-            self._rooms_changed()
+            self._exchange.rooms_changed()
 
         return Deferred.fromCoroutine(left())
 
@@ -576,10 +576,6 @@ class Node(MultiService):
         posted = self._exchange.posting.post_entries(room, [said])
         await posted.stored
         self._exchange.posting.wait_no_longer(posted)
-        self._rooms_changed()
-
-    def _rooms_changed(self) -> None:
-        self._sessions.rooms_changed()
         self._exchange.rooms_changed()
 
     def _invited(self, link: PeerProtocol, card: Card) -> None:
@@ -587,7 +583,7 @@ class Node(MultiService):
         # Those whom the person knows may invite; others wait until somebody does.
         is_known = session is not None and self._contacts.find(session.their_key) is not None
         if session is not None and is_known and self._rooms.invited(card, session.their_key):
-            self._rooms_changed()
+            self._exchange.rooms_changed()
 
     def _store_failed(self, failure: Failure) -> None:
         failure.trap(StoreError)
@@ -819,7 +815,7 @@ class Node(MultiService):
             progress = Progress.AT_THE_DOOR
         if link is None or progress is Progress.AT_THE_DOOR:
             self._exchange.posting.wait_no_longer(posted)
-        elif await self._exchange.posting.receipt_of(posted):
+        elif await self._exchange.posting.receipt_of(posted, key):
             progress = Progress.DELIVERED
         contact = self._contacts.find(key) or contact
         return Sent(key, Kind.MESSAGE, len(posted.said), progress, contact.name)

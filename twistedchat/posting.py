@@ -153,17 +153,19 @@ class Posting:
             self._write(room)
         return posted
 
-    def receipt_of(self, posted: Posted) -> Deferred[bool]:
+    def receipt_of(self, posted: Posted, *came: DeviceKey) -> Deferred[bool]:
         """
         Wait until those who are there have something.
 
         Args:
             posted: What, which has been stored.
+            came: Who is there only since then, or has not told yet what they hold.
 
         Returns:
             Fires with whether they do, within a few seconds. Never fails.
         """
         if not posted.received.called:
+            posted.waits_for.update(came)
             if posted.waits_for:
                 self._receipts.restart(posted)
             else:
@@ -306,10 +308,12 @@ class Posting:
         entries = self._signed(room, seq, prev, said)
         self._writing.add(room)
         there = self._there(room)
-        writing: list[Deferred[None]] = [self._journal.append(entries)]
+        writing: list[Deferred[None]] = []
         if there:
-            # Before anybody can see it, as is said in `IJournal.offer`.
-            writing.insert(0, self.offer(room, entries[-1].seq))
+            # Before anybody can see it, as is said in `IJournal.offer`; and before it is kept: a
+            # failure takes with it what is written behind it, and nothing that was before.
+            writing.append(self.offer(room, entries[-1].seq))
+        writing.append(self._journal.append(entries))
 
         def stored(_: object) -> None:
             self._writing.discard(room)

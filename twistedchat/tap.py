@@ -81,6 +81,7 @@ class Options(usage.Options):
     ]
     optFlags = [  # noqa: RUF012
         ["no-lan", None, "Do not announce this node on the local network, nor look for others."],
+        ["no-read-marks", None, "Do not tell contacts what you have read."],
         ["secure-only", None, "Neither speak nor hear plain: only encrypted and proven."],
     ]
     compData = usage.Completions(
@@ -96,8 +97,8 @@ class Options(usage.Options):
         Check what was given and ask for the rest.
 
         Afterwards ``team``, ``port``, ``interface``, ``dialect``, ``state`` (a `StateDirectory`),
-        ``no-lan``, ``secure-only``, ``stdin`` (a `Stdin`), ``in_foreground`` and ``has_own_log``
-        hold values that are ready to use.
+        ``no-lan``, ``no-read-marks``, ``secure-only``, ``stdin`` (a `Stdin`), ``in_foreground`` and
+        ``has_own_log`` hold values that are ready to use.
 
         Raises:
             SystemExit: Something is wrong; its message is one line, its status 1.
@@ -333,6 +334,7 @@ def makeService(options: Options) -> Chat:
         port=port,
         dialect=options["dialect"],
         secure_only=bool(options["secure-only"]),
+        tells_reading=not options["no-read-marks"],
     )
     if not options["no-lan"]:
         Lan(

@@ -1675,10 +1675,15 @@ class MemoryJournal:
 
     def _do(self, job: Callable[[], None]) -> Deferred[None]:
         done: Deferred[None] = Deferred()
+        failures = self._failures
 
         def work() -> None:
-            if self.error is not None:
-                done.errback(self.error)
+            # It takes with it what is written behind it, and that takes it: there is one disk.
+            if failures == self._failures and self.error is not None:
+                self._failures += 1
+                self._heads = self._copy_of_stored()
+            if failures != self._failures:
+                done.errback(self.error or StoreError("What comes before it was not kept."))
             else:
                 job()
                 done.callback(None)

@@ -593,7 +593,11 @@ class Sessions(Service):
             if key not in self._live and key not in self._redials:
                 self._redial(key, 0.0)
         for key, link in list(self._live.items()):
-            if link.session is not None and self._is_known(key) and not link.session.lets_them_in:
+            if link.session is None or self._is_known(key) == link.session.lets_them_in:
+                continue
+            if link.session.lets_them_in:
+                link.part("stranger", "We are in no room together any more.")
+            else:
                 self.let_in(key)
 
     def _next_dial(self) -> int:

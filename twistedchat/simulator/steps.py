@@ -192,7 +192,7 @@ class Say:
         See `Step`.
         """
         recipient = world.place_of(self.who, self.where)
-        if world.node_of(self.who) is None or recipient is None:
+        if self.who not in world.people or world.node_of(self.who) is None or recipient is None:
             return "cannot"
         for number in range(self.times):
             text = f"{self.name}.{number}"
@@ -255,7 +255,7 @@ class Found:
         See `Step`.
         """
         node = world.node_of(self.who)
-        if node is None or self.room in world.rooms:
+        if node is None or self.room in world.rooms or not world.may_rule(self.who):
             return "cannot"
 
         def founded(record: object) -> None:
@@ -281,7 +281,7 @@ class Add:
         See `Step`.
         """
         node, room = world.node_of(self.who), world.rooms.get(self.room)
-        if node is None or room is None or self.who == self.whom:
+        if node is None or room is None or self.who == self.whom or not world.may_rule(self.who):
             return "cannot"
         world.try_to(node.add_to(RoomId(room), world.people[self.whom].key))
         return ""
@@ -300,8 +300,9 @@ class Remove:
         """
         See `Step`.
         """
-        node, room = world.node_of(world.founders.get(self.room, "")), world.rooms.get(self.room)
-        if node is None or room is None:
+        founder, room = world.founders.get(self.room, ""), world.rooms.get(self.room)
+        node = world.node_of(founder)
+        if node is None or room is None or not world.may_rule(founder):
             return "cannot"
         world.try_to(node.remove_from(RoomId(room), world.people[self.whom].key))
         return ""
@@ -321,9 +322,59 @@ class Leave:
         See `Step`.
         """
         node, room = world.node_of(self.who), world.rooms.get(self.room)
-        if node is None or room is None:
+        if node is None or room is None or not world.may_rule(self.who):
             return "cannot"
         world.try_to(node.leave_room(RoomId(room)))
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """
+    Somebody copies their disk.
+    """
+
+    who: str
+
+    def apply(self, world: World) -> str:
+        """
+        See `Step`.
+        """
+        person = world.people[self.who]
+        person.backup = person.disk.copy()
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """
+    Somebody puts the copy back, and says what they like before the others have told what is gone.
+    """
+
+    who: str
+
+    def apply(self, world: World) -> str:
+        """
+        See `Step`.
+        """
+        return "" if world.restore(world.people[self.who]) else "cannot"
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """
+    Somebody starts a second node with a copy of their disk.
+    """
+
+    who: str
+
+    def apply(self, world: World) -> str:
+        """
+        See `Step`.
+        """
+        if world.node_of(self.who) is None:
+            return "cannot"
+        world.begin_twin(world.people[self.who])
         return ""
 
 
@@ -395,6 +446,8 @@ def _step(chance: Random, names: tuple[str, ...], number: int) -> Step:
     where: str | int = other if chance.random() < 0.4 else room
     kind = chance.random()
     if kind < 0.4:
+        if chance.random() < 0.1:
+            who += "'"
         times = chance.choice((1, 1, 1, 3, 30))
         size = chance.choice((0, 0, 0, 0, 1500)) if times == 1 else 0
         return Say(who, where, f"{who}{number}", times, size)
@@ -415,6 +468,9 @@ def _step(chance: Random, names: tuple[str, ...], number: int) -> Step:
         Reunite(),
         Look(who, where),
         Recall(who, where),
+        Backup(who),
+        Restore(who),
+        Twin(who),
         Found(who, 1),
         Add(who, room, other),
         Add(who, room, other),

@@ -38,7 +38,7 @@ from twistedchat.core.events import (
 )
 from twistedchat.core.history import Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.rooms import LEAVE, Membership
+from twistedchat.core.rooms import LEAVE, MEMBERSHIP, Membership
 from twistedchat.core.roster import Recipient, RoomId
 from twistedchat.core.trust import Contact, Contacts
 from twistedchat.node import Node, Store, Surroundings
@@ -105,7 +105,10 @@ class Person:
         identity: Their key.
         disk: What their machine keeps.
         is_honest: Whether their node says nothing but what it is made for.
-        is_forked: Whether two nodes have their key, or their disk is not what it was.
+        is_forked: Whether they may have said two things with one number: two nodes have their key,
+            or their disk is not what it was.
+        is_twin: Whether they have the key of somebody else.
+        backup: What their disk held at some time.
         ahead: Seconds that their clock is ahead.
         machine: Their machine, where it is on.
         node: What runs there.
@@ -119,9 +122,11 @@ class Person:
     disk: Disk = field(default_factory=Disk)
     is_honest: bool = True
     is_forked: bool = False
+    is_twin: bool = False
+    backup: Disk | None = None
     ahead: int = 0
     machine: Machine | None = None
-    node: Node | None = None
+    node: SimulatedNode | None = None
     journal: SimulatedJournal | None = None
     is_stopping: bool = False
     # What was shown, by place: each text, and how many more were told as a number.
@@ -145,6 +150,29 @@ class Person:
         """
         lines = sum(count for (where, *_), count in self.shown.items() if where == place)
         return lines + self.caught_up[place]
+
+
+class SimulatedNode(Node):
+    """
+    A node that can be made to say what it should not.
+    """
+
+    def say_anything(self, key: DeviceKey, line: bytes) -> bool:
+        """
+        Write a line into the session with somebody.
+
+        Args:
+            key: With whom.
+            line: Anything.
+
+        Returns:
+            Whether there is a session.
+        """
+        link = self._sessions.find(key)
+        if link is None or link.is_closed:
+            return False
+        link.transport.write(line + b"\n")
+        return True
 
 
 @lru_cache(maxsize=64)
@@ -220,7 +248,7 @@ class World:
         """
         return self.network.chance(what)
 
-    def node_of(self, name: str) -> Node | None:
+    def node_of(self, name: str) -> SimulatedNode | None:
         """
         Somebody's node, where it runs.
         """
@@ -242,9 +270,16 @@ class World:
 
     def honest(self) -> list[Person]:
         """
-        Those whose nodes do what they should, and each of whom has one.
+        Those whose nodes do what they should, each of whom has one with all that it ever had.
         """
         return [one for one in self.people.values() if one.is_honest and not one.is_forked]
+
+    def may_rule(self, name: str) -> bool:
+        """
+        Whether somebody may say who is in a room: not where they say different things to different
+        people, so that there is no truth to be found.
+        """
+        return any(one.name == name for one in self.honest())
 
     def blame(self, fault: str) -> None:
         """
@@ -286,7 +321,7 @@ class World:
             person.journal.keep_contacts,
             person.journal,
         )
-        person.node = Node(
+        person.node = SimulatedNode(
             surroundings,
             store,
             [TCP4ServerEndpoint(machine, PORT, interface=person.host)],
@@ -319,6 +354,41 @@ class World:
             self._killed.append((person.machine, person.node, person.journal))
         person.machine = person.node = person.journal = None
         person.is_stopping = False
+
+    def restore(self, person: Person) -> bool:
+        """
+        Put back what somebody's disk held at some time; the node has to be killed for that.
+
+        Returns:
+            Whether that was done: not if it would make them say two things about who is in a room.
+        """
+        backup = person.backup
+        if backup is None or self._has_ruled(person, backup):
+            return False
+        self.kill(person, is_power_cut=False)
+        person.disk = backup.copy()
+        person.is_forked = True
+        return True
+
+    def _has_ruled(self, person: Person, backup: Disk) -> bool:
+        return any(
+            entry.said.kind in MEMBERSHIP
+            for chain, entries in person.disk.chains.items()
+            if chain[1] == person.key
+            for entry in entries[len(backup.chains.get(chain, ())) :]
+        )
+
+    def begin_twin(self, person: Person) -> None:
+        """
+        Start a second node with the key, and all else that somebody has.
+        """
+        name = f"{person.name}'"
+        if name in self.people or not person.is_honest:
+            return
+        twin = Person(name, f"10.0.1.{len(self.people)}", person.identity, person.disk.copy())
+        twin.is_forked = person.is_forked = twin.is_twin = True
+        self.people[name] = twin
+        self.start(twin)
 
     def stop(self, person: Person) -> None:
         """
@@ -407,7 +477,7 @@ class World:
     def _count_shown(self, person: Person, place: Place, author: DeviceKey, text: str) -> None:
         one = (place, author, text)
         person.shown[one] += 1
-        if person.shown[one] > 1:
+        if person.shown[one] > 1 and not person.is_forked:
             self.blame(f"{person.name} was shown {text[:40]!r} twice")
 
     def _think_about(self, person: Person, node: Node, record: RoomRecord) -> None:
@@ -474,7 +544,7 @@ class World:
                     self.blame(f"{person.name} has a receipt of {holder.name} for {seq}: not true")
 
     def _check_shown(self, person: Person, *, was_killed: bool) -> None:
-        if not person.is_honest:
+        if person not in self.honest():
             return
         for place in self._places(person):
             came = person.disk.texts(place, person.key) - person.came_before[place]
@@ -511,14 +581,18 @@ class World:
             person.disk.is_full = False
             if person.journal is not None:
                 person.journal.trap_at = None
-            self.start(person)
+            if not person.is_twin:
+                self.start(person)
+        for person in self.people.values():
+            if person.is_twin:
+                self.stop(person)
 
     def differences(self) -> list[str]:
         """
         What is not the same for everybody yet.
         """
         found: list[str] = []
-        people = self.honest()
+        people = [one for one in self.people.values() if one.is_honest and not one.is_twin]
         for person in people:
             if person.node is None or person.is_stopping:
                 found.append(f"{person.name} is away")
@@ -529,8 +603,8 @@ class World:
                 if one.key < other.key:
                     room = direct_room(one.key, other.key)
                     for author in (one, other):
-                        if self._are_strangers(one, other):
-                            break
+                        if self._are_strangers(one, other) or author.is_forked:
+                            continue
                         chain = (room, author.key)
                         held, there = (len(who.disk.chains.get(chain, ())) for who in (one, other))
                         if held != there:
@@ -545,8 +619,8 @@ class World:
         room = self.rooms[number]
         stays = {
             one: {record.room: record.stay for record in one.node.rooms()}
-            for one in self.honest()
-            if one.node is not None
+            for one in self.people.values()
+            if one.node is not None and one.is_honest and not one.is_twin
         }
         joined = [one for one in stays if stays[one].get(room) is Stay.JOINED]
         seen = {
@@ -563,12 +637,14 @@ class World:
         truth = Membership(room)
         truth.take([entry for entries in longest.values() for entry in entries])
         members = {one.key for one in truth.members() if one.is_in}
+        forked = {one.key for one in self.people.values() if one.is_forked}
         for person in stays:
+            if person.is_forked:
+                continue
             ours = person.disk.chains.get((room, person.key), [])
             has_left = room not in stays[person] and ours and ours[-1].said.kind == LEAVE
             if person.key in members and has_left:
                 yield f"{person.name} has left {number}, and nobody knows"
-        forked = {one.key for one in self.people.values() if one.is_forked}
         inside = [one for one in joined if one.key in members]
         held = {
             one: {
@@ -587,7 +663,7 @@ class World:
         for person in inside:
             if held[person] != set(wanted.items()):
                 yield f"{person.name} in {number}: {self._in_words(held[person] ^ set(wanted.items()))}"
-            if seen[person] != members:
+            if seen[person] - forked != members - forked:
                 yield f"{person.name} sees {len(seen[person])} of {len(members)} in {number}"
 
     def _in_words(self, counts: Iterable[tuple[DeviceKey, int]]) -> str:
@@ -665,7 +741,8 @@ class World:
         while not self.faults and self.differences() and self.network.now < end:
             self.network.run(LOOK_EVERY, lambda: bool(self.faults))
             for person in self.people.values():
-                self.start(person)
+                if not person.is_twin:
+                    self.start(person)
         if self.faults:
             return
         if left := self.differences():
@@ -702,8 +779,6 @@ class World:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        hosts = {one.host: one for one in self.people.values()}
-
         def watch(event: LogEvent) -> None:
             level = event.get("log_level")
             if "log_failure" in event or level in (LogLevel.error, LogLevel.critical):
@@ -711,8 +786,10 @@ class World:
                 trace = failure.getTraceback() if failure is not None else ""
                 self.blame(f"logged: {formatEvent(event)}\n{trace}")
             elif "broke the rules" in event.get("log_format", ""):
-                person = hosts.get(event["host"])
-                if person is not None and person in self.honest():
+                source = event["log_source"]
+                told = {one.key for one in self.honest()}
+                person = {one.host: one for one in self.people.values()}.get(event["host"])
+                if person is not None and person.is_honest and source.session.our_key in told:
                     self.blame(f"logged: {formatEvent(event)} ({person.name})")
 
         globalLogPublisher.addObserver(watch)

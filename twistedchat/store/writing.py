@@ -96,7 +96,10 @@ INSERT INTO words (words, rowid, place, body)
 SELECT 'delete', id, 'r' || room, body FROM entries {_AFTER} AND kind = 'text' AND id <= :indexed
 """  # noqa: S608 (all of it stands here)
 _OUT_OF_ENTRIES = f"DELETE FROM entries {_AFTER}"  # noqa: S608
-_HASH = "SELECT hash FROM entries WHERE room = :room AND author = :author AND seq = :after"
+_LAST_TO_STAY = """
+SELECT hash, signature IS NOT NULL FROM entries
+WHERE room = :room AND author = :author AND seq = :after
+"""
 
 Head: TypeAlias = tuple[int, bytes]
 Chain: TypeAlias = tuple[bytes, DeviceKey]
@@ -475,9 +478,10 @@ class Writer:
         }
         entries = replace.entries
         with self._transaction(is_synchronous=True) as connection:
-            found = connection.execute(_HASH, which).fetchone()
-            head = replace.after, found[0] if found else NOTHING
-            if bool(found) != bool(replace.after) or (entries and entries[0].prev != head[1]):
+            found = connection.execute(_LAST_TO_STAY, which).fetchone()
+            # Nothing stands before the first entry, and nobody has to have signed that.
+            prev, is_signed = found or (NOTHING, replace.after == 0)
+            if entries[0].prev != prev if entries else not is_signed:
                 raise ValueError("what is written anew does not follow what stays")
             values: list[Any] = []
             for number, entry in enumerate(entries, replace.number):
@@ -494,7 +498,7 @@ class Writer:
             # Nobody who has indexed some of them in memory can overlook that they are gone.
             self._into_words(connection, last)
         self._last = self._indexed = last
-        replace.head = (entries[-1].seq, entries[-1].hash) if entries else head
+        replace.head = (entries[-1].seq, entries[-1].hash) if entries else (replace.after, prev)
 
     def index(self, most: int) -> None:
         """

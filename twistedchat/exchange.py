@@ -41,6 +41,7 @@ from twistedchat.core.events import (
 )
 from twistedchat.core.frames import (
     LONGEST_KNOCK,
+    MOST_ROOMS,
     Have,
     Knock,
     RunFrame,
@@ -333,6 +334,23 @@ class Exchange:
         if is_stranger and link.session is not None and not link.session.have_knocked:
             link.say(Knock(text=text[:LONGEST_KNOCK]))
 
+    def knock_if_stranger(self, link: PeerProtocol) -> None:
+        """
+        Ask a peer to be let in, if it does not know us.
+
+        Args:
+            link: The connection.
+        """
+        partner = self._partners.get(link)
+        # Where something waits for it here, that is what it is asked with: see `let_in`.
+        if partner is not None and not self._has_waiting(partner.key):
+            self.knock(link, "")
+
+    def _has_waiting(self, key: DeviceKey) -> bool:
+        room = self._rooms.direct(key)
+        head, _ = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+        return head > self._journal.receipt(room, key)
+
     # What goes on in the sessions.
 
     def session_opened(self, link: PeerProtocol) -> None:
@@ -450,12 +468,12 @@ class Exchange:
             if not (news or is_first):
                 continue
             self._invite(link, partner, room)
+            if held and (count + len(news) >= MOST_TOLD or len(held) >= MOST_ROOMS):
+                link.say(Have(rooms=held))
+                held, count = {}, 0
             held[room.hex()] = news
             count += len(news) + 1
             partner.told.setdefault((room, self._our_key), 0)
-            if count > MOST_TOLD:
-                link.say(Have(rooms=held))
-                held, count = {}, 0
         if held:
             link.say(Have(rooms=held, read=self._read_marks(partner)))
 
@@ -480,11 +498,12 @@ class Exchange:
         return news
 
     def _tell_again(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
-        held: dict[str, dict[str, tuple[int, str]]] = {}
-        for room, author in chains[:MOST_TOLD]:
-            seq, last = self._journal.stored_heads(room).get(author, (0, NOTHING))
-            held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
-        link.say(Have(rooms=held, again=True))
+        for start in range(0, len(chains), MOST_ROOMS):
+            held: dict[str, dict[str, tuple[int, str]]] = {}
+            for room, author in chains[start : start + MOST_ROOMS]:
+                seq, last = self._journal.stored_heads(room).get(author, (0, NOTHING))
+                held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
+            link.say(Have(rooms=held, again=True))
 
     def looked_at(self, rooms: Iterable[bytes]) -> None:
         """

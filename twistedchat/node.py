@@ -843,7 +843,7 @@ class Node(MultiService):
                 f"Not reached: {key.short} answers at none of its addresses"
                 f"{f' ({where})' if where else ''}. It is connected as soon as it is back."
             )
-        self._exchange.knock(link, "")
+        self._exchange.knock_if_stranger(link)
         return Sent(key, Kind.CONNECT, 1, Progress.TAKEN, contact.name)
 
     async def _send_in_turn(

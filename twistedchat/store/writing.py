@@ -393,10 +393,9 @@ class Writer:
                     records.append((_INTO_RECORDS, self._record_columns(item.record)))
                 case Fork():
                     forks.append(item)
-                case Receipt() | Look():
+                case Receipt() | Look() | Replace():
+                    # Noted already, or a group by itself.
                     pass
-                case Replace():
-                    raise ValueError("what is written anew is no part of a group")
                 case _:
                     assert_never(item)
         statements = [

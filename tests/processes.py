@@ -492,7 +492,10 @@ class TerminalNode(Node):
         Make the window larger or smaller. The system tells the process.
         """
         self._size(columns, rows)
+        # A terminal lets go of rows at the top, and the cursor stays where the text is.
+        gone = max(0, self.screen.lines - rows)
         self.screen.resize(rows, columns)
+        self.screen.cursor.y = max(0, self.screen.cursor.y - gone)
 
     def hang_up(self) -> None:
         """

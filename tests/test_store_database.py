@@ -413,6 +413,17 @@ class ExplainTests(FileTestCase):
             explain(self.file, sqlite3.ProgrammingError("something else")),
         )
 
+    def test_missing_search_is_no_fault_of_the_disk(self) -> None:
+        """
+        An SQLite that was built without it cannot make or use the index.
+        """
+        with contextlib.closing(sqlite3.connect(self.file)) as connection:
+            error = self.assertRaises(
+                sqlite3.Error, connection.execute, "CREATE VIRTUAL TABLE words USING fts99 (body)"
+            )
+
+        self.assertIn("no such module: fts99. Use a Python whose", explain(self.file, error))
+
     def test_real_error_has_its_code(self) -> None:
         """
         What SQLite really raises is told as what it is.

@@ -155,7 +155,7 @@ async def test_reading_does_not_wait_for_writing(journal: Journal, tmp_path: Pat
 @pytest_twisted.ensureDeferred
 async def test_much_at_the_same_time_is_kept_in_order(journal: Journal, tmp_path: Path) -> None:
     """
-    Thousands of appends by several authors fire in order, while others read whole chains.
+    Thousands of appends by several authors fire in order, while others read whole chains and find.
     """
     chance = random.Random(4)
     authors = [Author(name) for name in AUTHORS]
@@ -174,6 +174,12 @@ async def test_much_at_the_same_time_is_kept_in_order(journal: Journal, tmp_path
                 entries = await read_all(journal, author)
                 assert len(entries) >= stored
                 assert is_whole(entries)
+            # Found once, whether their words are in the index, late, or just on their way there.
+            kept = len(fired)
+            lines = await journal.search("0", ROOM, None, PLENTY)
+            numbers = [line.number for line in lines]
+            assert numbers == sorted(set(numbers), reverse=True)
+            assert len(numbers) >= kept
 
     await gatherResults(promises)
     await journal.close()

@@ -64,6 +64,8 @@ def explain(place: Path | str, error: sqlite3.Error) -> str:
     # The lowest octet is the kind; the others tell what SQLite was doing.
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     what, remedy = _TROUBLES.get(code, (str(error), "See whether the disk is sound"))
+    if "no such module" in what:
+        remedy = "Use a Python whose SQLite has full-text search (FTS5)"
     return f"The journal {place} cannot be used: {what}. {remedy}."
 
 

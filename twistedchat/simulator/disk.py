@@ -175,6 +175,13 @@ class SimulatedJournal:
             if entry.said.kind == TEXT and entry.author != self._owner:
                 self._texts[entry.room] += 1
 
+    @property
+    def is_busy(self) -> bool:
+        """
+        Whether something is being written, or is written and the node does not know yet.
+        """
+        return bool(self._waiting) or self._is_writing
+
     # What is known without looking.
 
     def heads(self, room: bytes) -> dict[DeviceKey, Head]:
@@ -412,10 +419,10 @@ class SimulatedJournal:
         self._later(lambda: self._written(group, results, is_last=trap == Trap.AFTER))
 
     def _written(self, group: list[_Job], results: list[object], *, is_last: bool) -> None:
-        self._is_writing = False
-        self._begin()
         for job, result in zip(group, results, strict=True):
             job.done(result)
+        self._is_writing = False
+        self._begin()
         if is_last:
             self._trap()
         self._close_if_done()

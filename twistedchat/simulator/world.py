@@ -750,6 +750,7 @@ class World:
             return
         self.note("all hold the same")
         self.network.run(STAYS_FOR, lambda: bool(self.faults))
+        self.network.run(LONGEST_STOP, lambda: bool(self.faults) or not self._is_busy())
         self.check_end()
         if self.faults:
             return
@@ -759,6 +760,9 @@ class World:
         for person in self.people.values():
             if person.machine is not None:
                 self.blame(f"{person.name} did not come to an end")
+
+    def _is_busy(self) -> bool:
+        return any(one.journal is not None and one.journal.is_busy for one in self.people.values())
 
     def _bury(self) -> None:
         # What waits in a killed node would be woken when it is let go of, and wonder. So it is ended

@@ -1,0 +1,265 @@
+"""
+Rooms: who is in one, found from its entries.
+"""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
+
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Said, sign_run
+from twistedchat.core.identity import DeviceKey, Identity
+from twistedchat.core.rooms import (
+    LEAVE,
+    MOST_ADDS,
+    MOST_MEMBERS,
+    Membership,
+    adding,
+    founding,
+    leaving,
+    order_of,
+    removing,
+    room_of,
+)
+from twistedchat.testing import identity_of
+
+NONCE = bytes(16)
+ANN, BOB, CY, DEE = (identity_of(name) for name in ("ann", "bob", "cy", "dee"))
+ROOM = room_of(ANN.key, NONCE)
+
+
+class Author:
+    """
+    Somebody who writes entries into the room.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.seq = 0
+        self.prev = NOTHING
+
+    def say(self, kind: str, body: str, time: int | None = None) -> Entry:
+        """
+        Say one thing.
+        """
+        said = Said(self.seq + 1 if time is None else time, kind, body)
+        _, (entry,) = sign_run(self.identity, ROOM, self.seq + 1, self.prev, (said,))
+        self.seq, self.prev = entry.seq, entry.hash
+        return entry
+
+
+class MembershipTests(SynchronousTestCase):
+    """
+    A room that Ann founded.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let Ann found it.
+        """
+        self.ann, self.bob, self.cy, self.dee = map(Author, (ANN, BOB, CY, DEE))
+        self.founded = self.ann.say(*founding("class", NONCE, "ann"), time=1)
+        self.room = Membership(ROOM)
+
+    def take(self, *entries: Entry) -> bool:
+        """
+        Let the room learn.
+        """
+        return self.room.take(entries)
+
+    def who_is_in(self) -> list[str]:
+        """
+        The names of those who are in it.
+        """
+        return [member.name for member in self.room.members() if member.is_in]
+
+    def add(self, by: Author, whom: Identity, name: str, time: int, seen: int = 0) -> Entry:
+        """
+        Let somebody add somebody.
+        """
+        return by.say(*adding(whom.key, name, seen), time=time)
+
+    def test_founder_is_in_their_room(self) -> None:
+        """
+        The founding entry names the room and who founded it.
+        """
+        self.assertEqual([], self.room.members())
+        self.assertFalse(self.room.counts(ANN.key, 1))
+        self.assertEqual(0, self.room.removed_by(ANN.key))
+
+        self.assertTrue(self.take(self.founded))
+
+        self.assertEqual("class", self.room.name)
+        self.assertEqual(ANN.key, self.room.founder)
+        self.assertEqual(NONCE, self.room.nonce)
+        self.assertEqual(["ann"], self.who_is_in())
+        self.assertTrue(self.room.is_member(ANN.key))
+        self.assertTrue(self.room.counts(ANN.key, 7))
+        self.assertFalse(self.room.is_member(BOB.key))
+        self.assertIsNone(self.room.find(BOB.key))
+
+    def test_founding_of_another_room_is_none(self) -> None:
+        """
+        Neither somebody else nor a later entry can have founded this one.
+        """
+        forged = self.bob.say(*founding("mine", NONCE, "bob"), time=1)
+        late = self.ann.say(*founding("again", NONCE, "ann"), time=2)
+
+        self.assertFalse(self.take(forged, late))
+
+        self.assertIsNone(self.room.founder)
+
+    def test_members_add_members(self) -> None:
+        """
+        Whoever is in it may add others, in whatever order that is learnt.
+        """
+        by_bob = self.add(self.bob, CY, "cy", 3)
+        by_ann = self.add(self.ann, BOB, "bob", 2)
+
+        self.assertFalse(self.take(by_bob))
+        self.assertTrue(self.take(self.founded))
+        self.assertTrue(self.take(by_ann))
+
+        self.assertEqual(["ann", "bob", "cy"], self.who_is_in())
+        self.assertTrue(self.room.counts(CY.key, 1))
+
+    def test_strangers_add_nobody(self) -> None:
+        """
+        What somebody says who is not in it makes no member.
+        """
+        self.take(self.founded, self.add(self.bob, CY, "cy", 3))
+
+        self.assertEqual(["ann"], self.who_is_in())
+
+    def test_removed_counts_as_far_as_the_founder_says(self) -> None:
+        """
+        What a removed member wrote before stays, what they write after is no part of it.
+        """
+        self.take(self.founded, self.add(self.ann, BOB, "bob", 2))
+        removal = self.ann.say(*removing(BOB.key, 4), time=9)
+        self.take(removal, self.add(self.bob, CY, "cy", 3))
+        late = [self.bob.say(TEXT, "x") for _ in range(4)]
+        self.take(*late, self.add(self.bob, DEE, "dee", 4))
+
+        self.assertEqual(["ann", "cy"], self.who_is_in())
+        self.assertTrue(self.room.counts(BOB.key, 4))
+        self.assertFalse(self.room.counts(BOB.key, 5))
+        self.assertEqual(removal.seq, self.room.removed_by(BOB.key))
+        self.assertFalse(self.room.is_member(BOB.key))
+
+    def test_only_the_founder_removes(self) -> None:
+        """
+        Another member's removal says nothing, nor can the founder be removed.
+        """
+        self.take(self.founded, self.add(self.ann, BOB, "bob", 2))
+
+        self.take(
+            self.bob.say(*removing(ANN.key, 0), time=3), self.ann.say(*removing(ANN.key, 0), time=4)
+        )
+
+        self.assertEqual(["ann", "bob"], self.who_is_in())
+
+    def test_founder_adds_again_whom_they_removed(self) -> None:
+        """
+        The founder's last word is what is so; nobody else's changes it.
+        """
+        self.take(self.founded, self.add(self.ann, BOB, "bob", 2), self.add(self.ann, CY, "cy", 2))
+        self.take(self.ann.say(*removing(BOB.key, 0), time=3))
+        self.take(self.add(self.cy, BOB, "bob", 4))
+        self.assertEqual(["ann", "cy"], self.who_is_in())
+
+        self.take(self.add(self.ann, BOB, "bob", 5))
+
+        self.assertEqual(["ann", "bob", "cy"], sorted(self.who_is_in()))
+
+    def test_whoever_leaves_is_out_until_somebody_lets_them_in_again(self) -> None:
+        """
+        Leaving ends what counts of somebody; being added by who has seen it begins it anew.
+        """
+        self.take(self.founded, self.add(self.ann, BOB, "bob", 2))
+        left = self.bob.say(*leaving(), time=3)
+        self.take(left)
+        self.assertEqual(["ann"], self.who_is_in())
+        self.assertEqual(left.seq, self.room.left_with(BOB.key))
+        self.assertTrue(self.room.counts(BOB.key, left.seq))
+        self.assertFalse(self.room.counts(BOB.key, left.seq + 1))
+
+        self.take(self.add(self.ann, BOB, "bob", 4, seen=left.seq))
+
+        self.assertEqual(["ann", "bob"], self.who_is_in())
+        self.assertEqual(0, self.room.left_with(ANN.key))
+
+    def test_signed_nonsense_is_passed_over(self) -> None:
+        """
+        Bodies that are broken, or hold no key, make nobody a member.
+        """
+        self.take(self.founded)
+
+        learnt = self.take(
+            self.ann.say("add", "{", time=2),
+            self.ann.say("add", '{"key": "' + "0" * 64 + '", "name": "x"}', time=3),
+            self.ann.say("remove", "[]", time=4),
+            self.ann.say("new-kind", "", time=5),
+        )
+
+        self.assertFalse(learnt)
+        self.assertEqual(["ann"], self.who_is_in())
+
+    def test_flood_of_adds_is_bounded(self) -> None:
+        """
+        One member adds no more than a room holds, and a room holds no more than that.
+        """
+        self.take(self.founded, self.add(self.ann, BOB, "bob", 2))
+        keys = [DeviceKey(number.to_bytes(32, "little")) for number in range(2, MOST_ADDS + 30)]
+        for author in (self.bob, self.ann):
+            for key in keys:
+                self.take(author.say(*adding(key, "x", 0), time=5))
+
+        self.assertEqual(MOST_MEMBERS, len(self.room.members()))
+
+    @given(st.permutations(range(4)))
+    def test_any_order_finds_the_same(self, order: list[int]) -> None:
+        """
+        Whatever order the chains come in, the same people are in the room.
+        """
+        ann, bob, cy, dee = map(Author, (ANN, BOB, CY, DEE))
+        chains = [
+            [
+                ann.say(*founding("class", NONCE, "ann"), time=1),
+                ann.say(*adding(BOB.key, "bob", 0), time=2),
+                ann.say(*removing(CY.key, 1), time=9),
+            ],
+            [bob.say(*adding(CY.key, "cy", 0), time=3), bob.say(LEAVE, "", time=8)],
+            [cy.say(*adding(DEE.key, "dee", 0), time=4), cy.say(*adding(BOB.key, "b", 2), time=9)],
+            [dee.say(*adding(BOB.key, "bob", 2), time=10)],
+        ]
+        room = Membership(ROOM)
+        for index in order:
+            room.take(chains[index])
+
+        self.assertEqual(
+            {ANN.key, BOB.key, DEE.key}, {one.key for one in room.members() if one.is_in}
+        )
+
+
+class OrderTests(SynchronousTestCase):
+    """
+    The order of a room.
+    """
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1)), max_size=8))
+    def test_order_is_total_and_the_same_for_everybody(self, said: list[tuple[int, int]]) -> None:
+        """
+        Sorting finds one order, however the entries came; each author's keep theirs.
+        """
+        authors = [Author(ANN), Author(BOB)]
+        entries = [authors[who].say(TEXT, "x", time=time) for time, who in sorted(said)]
+
+        ordered = sorted(entries, key=order_of)
+
+        self.assertEqual(ordered, sorted(entries[::-1], key=order_of))
+        self.assertEqual(len(entries), len({order_of(entry) for entry in entries}))
+        for identity in (ANN, BOB):
+            mine = [entry.seq for entry in ordered if entry.author == identity.key]
+            self.assertEqual(sorted(mine), mine)

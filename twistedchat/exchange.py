@@ -99,7 +99,7 @@ class Exchange:
         sessions: Who is there.
         contacts: Whom we know.
         publish: Tells an event.
-        received: Told of every contact from whom, and to whom, so many texts came.
+        moved: Told of a contact, and how many texts came from it and to it.
     """
 
     _log = Logger()

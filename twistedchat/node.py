@@ -522,7 +522,9 @@ class Node(MultiService):
                 pass
         posted = self._exchange.post(key, text)
         await posted.stored
-        link = self._sessions.find(key) or await self._sessions.reach(key)
+        link = self._sessions.find(key)
+        if link is None or link.is_closed:
+            link = await self._sessions.reach(key)
         progress = Progress.WAITING
         if link is not None and link.session is not None and not link.session.lets_us_in:
             self._exchange.knock(link, posted.texts[0])
@@ -536,7 +538,9 @@ class Node(MultiService):
 
     async def _connect_secure(self, key: DeviceKey) -> Sent:
         contact = self._contacts.find(key)
-        link = self._sessions.find(key) or await self._sessions.reach(key)
+        link = self._sessions.find(key)
+        if link is None or link.is_closed:
+            link = await self._sessions.reach(key)
         if contact is None or link is None:
             where = ", ".join(map(str, contact.addresses)) if contact else ""
             raise NotSent(

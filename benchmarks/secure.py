@@ -72,7 +72,7 @@ QUIET = 0.3
 # Idle sessions whose cost in time is measured, and for how many seconds: of a session that says
 # nothing, one turn of the pings is five. They begin at different times.
 IDLE_SESSIONS = 10
-IDLE_SECONDS, IDLE_SECONDS_QUICK = 10.0, 3.0
+IDLE_SECONDS, IDLE_SECONDS_QUICK = 10.0, 6.0
 
 MEGABYTE = 1000
 

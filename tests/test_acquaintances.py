@@ -444,6 +444,34 @@ class StrangeKeyTests(AcquaintancesTestCase):
         self.assertEqual([], self.ann.node.callers())
         self.assertIsNone(caller.reason)
 
+    def test_every_caller_can_be_kept_out(self) -> None:
+        """
+        Whatever somebody is at the door for, BLOCK and KEEP_OLD leave the contact as it was.
+        """
+        for reason in (Reason.KNOCK, Reason.NAMESAKE, Reason.NEW_KEY):
+            for decision in (Decision.BLOCK, Decision.KEEP_OLD):
+                self.tearDown()
+                self.setUp()
+                bob = self.know()
+                if reason is Reason.NEW_KEY:
+                    self.send_to(self.pretend("carol", bob.address), bob.address, "carol")
+                else:
+                    self.knock(name="bob" if reason is Reason.NAMESAKE else "carol")
+                caller = self.caller
+                self.assertEqual(reason, caller.reason)
+                if decision not in caller.decisions:
+                    continue
+                before = self.contact(bob.key)
+
+                self.decide(decision, caller)
+
+                self.assertEqual(before, self.contact(bob.key))
+                self.assertEqual([], self.ann.node.callers())
+                self.assertNotIn(MALLORY.key, self.ann.node._sessions.live)
+                self.assertEqual(
+                    decision is Decision.BLOCK, self.ann.contacts.is_blocked(MALLORY.key)
+                )
+
     def test_blocked_is_sent_away_and_kept_out(self) -> None:
         """
         BLOCK: the session ends, the key is on no list, and it does not come in again.

@@ -666,6 +666,24 @@ class RedialTests(SessionsTestCase):
 
         self.assertEqual(["I forgot something"], bob.heard)
 
+    def test_text_in_one_breath_with_the_exit_is_delivered(self) -> None:
+        """
+        Who takes leave and remembers something is not held up by the session that is just closing.
+        """
+        self.start(self.ann, self.bob)
+        self.sent(self.ann, self.bob, "hello")
+        for recipient in (self.bob.key, self.bob.address):
+            text = f"by the way, {recipient}"
+
+            self.ann.node.send_text(self.bob.key, "exit")
+            sending = self.ann.node.send_text(recipient, text)
+            self.network.settle()
+            self.pass_time(1)
+
+            self.assertEqual(text, self.bob.heard[-1])
+            self.assertEqual(Progress.DELIVERED, self.successResultOf(sending).progress)
+            self.assert_one_session(self.ann, self.bob)
+
     def test_whoever_took_leave_is_dialled_after_a_while(self) -> None:
         """
         Those who said exit come back by themselves, or are found soon after.

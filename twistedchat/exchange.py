@@ -166,7 +166,7 @@ class Exchange:
         contacts: Whom we know.
         rooms: Who shares which room.
         publish: Tells an event.
-        moved: Told of every contact from whom, and to whom, so many texts came.
+        moved: Told of a contact, and how many texts came from it and to it.
         tells_reading: Whether contacts are told what the person has read.
 
     Attributes:

@@ -808,7 +808,9 @@ class Node(MultiService):
                 pass
         posted = self._exchange.posting.post(self._rooms.direct(key), text)
         await posted.stored
-        link = self._sessions.find(key) or await self._sessions.reach(key)
+        link = self._sessions.find(key)
+        if link is None or link.is_closed:
+            link = await self._sessions.reach(key)
         progress = Progress.WAITING
         if link is not None and not self._exchange.lets_us_in(link):
             self._exchange.knock(link, text)
@@ -836,7 +838,9 @@ class Node(MultiService):
 
     async def _connect_secure(self, key: DeviceKey) -> Sent:
         contact = self._contacts.find(key)
-        link = self._sessions.find(key) or await self._sessions.reach(key)
+        link = self._sessions.find(key)
+        if link is None or link.is_closed:
+            link = await self._sessions.reach(key)
         if contact is None or link is None:
             where = ", ".join(map(str, contact.addresses)) if contact else ""
             raise NotSent(

@@ -203,6 +203,6 @@ def rank_of(dialler: DeviceKey, other: DeviceKey, dial: int) -> tuple[bool, int]
         dial: The number in the dialler's hello.
 
     Returns:
-        What to compare: the higher stays.
+        What to compare; the higher one stays.
     """
     return dialler > other, dial

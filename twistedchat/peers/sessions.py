@@ -285,7 +285,7 @@ class Sessions(Service):
         """
         async with self._turns.of(key):
             live = self._live.get(key)
-            if live is not None:
+            if live is not None and not live.is_closed:
                 return live
             return await self._dial(Dial(address, key, is_deliberate=True))
 
@@ -616,7 +616,7 @@ class Sessions(Service):
 
     async def _reach(self, key: DeviceKey) -> PeerProtocol | None:
         live = self._live.get(key)
-        if live is not None:
+        if live is not None and not live.is_closed:
             return live
         contact = self._contacts.find(key)
         addresses = dict.fromkeys(
@@ -642,7 +642,8 @@ class Sessions(Service):
             if answer != key:
                 raise NotSent("Somebody else is there.")
             async with self._turns.of(key):
-                if key not in self._live:
+                live = self._live.get(key)
+                if live is None or live.is_closed:
                     await self._dial(Dial(address, key, is_deliberate=False))
         except NotSent as error:
             self._log.debug("Not reached at {address}: {error}", address=address, error=error)

@@ -119,8 +119,8 @@ def fill_journal(folder: Path, count: int) -> None:
         count: How many entries.
     """
     here = _Here()
-    journal = Journal(here, folder, lambda _: here)
     author = identity_of(WRITER)
+    journal = Journal(here, folder, author.key, lambda _: here)
     room = direct_room(author.key, identity_of(NODE).key)
     prev = NOTHING
     group: list[Entry] = []

@@ -959,13 +959,15 @@ class MemoryTransport:
     def _read_all(self, *, is_over: bool) -> bool:
         if self.is_lost:
             return False
-        if is_over or not IHalfCloseableProtocol.providedBy(self.protocol):
+        # As a real transport asks, at this moment.
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if is_over or protocol is None:
             self.lose()
             return True
         has_news = not self._has_read_all
         if has_news:
             self._has_read_all = True
-            IHalfCloseableProtocol(self.protocol).readConnectionLost()
+            protocol.readConnectionLost()
         return has_news
 
 

@@ -256,9 +256,10 @@ class OrderTests(SynchronousTestCase):
         authors = [Author(ANN), Author(BOB)]
         entries = [authors[who].say(TEXT, "x", time=time) for time, who in sorted(said)]
 
+        backwards = entries[::-1]
         ordered = sorted(entries, key=order_of)
 
-        self.assertEqual(ordered, sorted(entries[::-1], key=order_of))
+        self.assertEqual(ordered, sorted(backwards, key=order_of))
         self.assertEqual(len(entries), len({order_of(entry) for entry in entries}))
         for identity in (ANN, BOB):
             mine = [entry.seq for entry in ordered if entry.author == identity.key]

@@ -322,6 +322,15 @@ class ReplaceTests(HistoryTestCase):
         self.assertEqual([(0,)], found)
         self.do_outside("INSERT INTO words (words) VALUES ('integrity-check')")
 
+    def test_words_that_are_late_are_forgotten(self) -> None:
+        """
+        What is gone takes the place of nothing in an answer, though it was found just before.
+        """
+        self.assertEqual(["five tea", "three tea"], self.search("tea"))
+        self.replace(4)
+
+        self.assertEqual(["three tea"], self.search("tea", most=1))
+
     def test_times_are_those_of_what_is_there(self) -> None:
         """
         A time that was seen may count until the next start, and no longer.

@@ -497,6 +497,8 @@ class Lies:
         What somebody else has not said.
         """
         author, entries = self._any_chain()
+        if author == self._liar.key:
+            author, entries = self._world.people["ann"].key, []
         run = self._next(self._liar.identity, f"{self._name} forged")
         self._world.void.add(f"{self._name} forged")
         seq = len(entries) + 1

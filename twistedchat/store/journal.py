@@ -139,7 +139,6 @@ SELECT max(coalesce(number, 0)) FROM (
     SELECT max(id) AS number FROM entries
     UNION ALL SELECT max(id) FROM plain
     UNION ALL SELECT max(last) FROM lots
-    UNION ALL SELECT max(seen) FROM rooms
     UNION ALL SELECT max(seen) FROM addresses
 )
 """

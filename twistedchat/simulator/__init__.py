@@ -1,3 +1,0 @@
-"""
-A deterministic simulation of many nodes.
-"""

@@ -278,6 +278,34 @@ class OutboxTests(SynchronousTestCase):
         outbox.told(BACK, 1)
         self.assertEqual(1, outbox.has(BACK))
 
+    def test_rewound_is_sent_again(self) -> None:
+        """
+        What the other side could not take goes again, and is in nobody's way.
+        """
+        outbox = Outbox()
+        outbox.told(CHAIN, 1)
+        outbox.went(CHAIN, 5, MOST_IN_FLIGHT)
+        self.assertIsNone(outbox.next_after(CHAIN, 9))
+
+        outbox.rewind(CHAIN)
+
+        self.assertEqual(1, outbox.next_after(CHAIN, 9))
+
+    def test_forgotten_room_is_as_if_never_told(self) -> None:
+        """
+        Of a room that is shared again nothing is known any more; others stay.
+        """
+        other = (bytes(32), CHAIN[1])
+        outbox = Outbox()
+        for known in (CHAIN, other):
+            outbox.told(known, 1)
+            outbox.went(known, 5, 10)
+
+        outbox.forget(CHAIN[0])
+
+        self.assertEqual(0, outbox.next_after(CHAIN, 9))
+        self.assertEqual(5, outbox.next_after(other, 9))
+
 
 @dataclass
 class Copy:

@@ -234,7 +234,10 @@ class Rooms:
         if record.stay is not Stay.JOINED:
             # That we left is all that we still have to tell there.
             return [(self._our_key, None)]
-        return [(member.key, member.last) for member in self._membership(room).members()]
+        membership = self._membership(room)
+        if membership.founder is None:
+            return [(self._records[room].founder, None)]
+        return [(member.key, member.last) for member in membership.members()]
 
     # With whom we share them.
 

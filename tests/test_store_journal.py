@@ -18,8 +18,10 @@ from zope.interface.verify import verifyObject
 from tests.journals import OTHER_ROOM, ROOM, Author, Here, Later, bodies, is_whole
 from tests.strategies import said_things
 from tests.test_store_files import FileTestCase
+from twistedchat.core.addresses import Address
 from twistedchat.core.entries import NOTHING, Entry, Said
 from twistedchat.core.errors import ConfigError, StoreError
+from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.interfaces import IJournal
 from twistedchat.store import database
 from twistedchat.store import journal as journal_module
@@ -877,7 +879,7 @@ class ReceiptTests(JournalTestCase):
         levels: list[str] = []
 
         def trace(statement: str) -> None:
-            if statement.startswith("PRAGMA"):
+            if statement.startswith("PRAGMA synchronous"):
                 levels.append(statement)
 
         def connect(file: Path) -> sqlite3.Connection:
@@ -944,6 +946,27 @@ class ReceiptTests(JournalTestCase):
 
         normal, full = ("PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL")
         self.assertEqual([normal, full, normal, full], levels)
+
+    def test_whatever_somebody_waits_for_is_forced_out(self) -> None:
+        """
+        So is a classic message, which nobody tells again; that the person has looked is not.
+        """
+        self.append(self.author.says("hello"))
+        levels = self.levels()
+        record = RoomRecord(ROOM, Stay.JOINED, "Hall", OWNER, OWNER)
+        address = Address("192.0.2.1", 7070)
+        for write in (
+            lambda: self.journal.keep_plain(address, None, "hi", is_ours=False, time=1.0),
+            lambda: self.journal.keep_room(record),
+            lambda: self.journal.offer(ROOM, 1),
+            lambda: self.journal.replace(ROOM, 1, ()),
+        ):
+            self.journal.keep_receipt(ROOM, BOB, len(levels) + 1)
+            write()
+        self.journal.looked_at(address)
+
+        normal, full = ("PRAGMA synchronous = NORMAL", "PRAGMA synchronous = FULL")
+        self.assertEqual([normal, full] * 4 + [normal], levels)
 
 
 class ForkTests(JournalTestCase):

@@ -296,6 +296,6 @@ class ModelTests(SynchronousTestCase):
             run_state_machine_as_test(
                 JournalMachine,
                 settings=settings(
-                    max_examples=settings().max_examples // 2, stateful_step_count=25
+                    max_examples=settings().max_examples // 3, stateful_step_count=25
                 ),
             )

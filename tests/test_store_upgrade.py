@@ -117,27 +117,35 @@ class FirstVersionTests(HistoryTestCase):
         self.assertEqual(2, self.journal.offered(ROOM))
         self.assertRaises(ValueError, self.journal.replace, ROOM, 1, ())
 
-        self.append(self.author.says("three", "four"))
+        self.append(self.author.says("three"))
+        self.append(self.author.says("four"))
         self.assertEqual(2, self.journal.offered(ROOM))
+        self.result(self.journal.offer(ROOM, 3))
+        self.append(self.bob.says("theirs"))
         self.reopen()
-        self.assertEqual(2, self.journal.offered(ROOM))
-        self.result(self.journal.replace(ROOM, 2, ()))
+        self.assertEqual(3, self.journal.offered(ROOM))
+        self.result(self.journal.replace(ROOM, 3, ()))
 
-        self.assertEqual(2, self.journal.heads(ROOM)[OWNER][0])
+        self.assertEqual(3, self.journal.heads(ROOM)[OWNER][0])
 
     def test_history_of_long_ago_is_skipped(self) -> None:
         """
         Old entries are in lots as new ones are, so that nobody has to go through all of them.
         """
         old = [Said(number, TEXT, "old") for number in range(3 * LOT)]
-        self.upgrade([*self.bob.says(*old, Said(7_000_000, TEXT, "new"))])
+        self.upgrade([*self.bob.says(*old[LOT:], Said(7_000_000, TEXT, "new"), *old[:LOT])])
 
         self.assertEqual(["new"], texts(self.history(None, since=5.0)))
         self.assertEqual(3 * LOT, len(self.search("old", most=PLENTY)))
-        lots = self.ask("SELECT last, latest FROM lots ORDER BY last")
-        self.assertEqual(4, len(lots))
-        self.assertEqual((3 * LOT + 1, 7_000_000), lots[-1])
-        self.assertEqual(sorted(lots), sorted(lots, key=lambda lot: lot[1]))
+        self.assertEqual(
+            [
+                (LOT - 1, 2 * LOT - 2),
+                (2 * LOT - 1, 3 * LOT - 2),
+                (3 * LOT - 1, 7_000_000),
+                (3 * LOT + 1, 7_000_000),
+            ],
+            self.ask("SELECT last, latest FROM lots ORDER BY last"),
+        )
 
     def test_empty_journal_is_upgraded(self) -> None:
         """

@@ -16,6 +16,7 @@ from tests.strategies import device_keys, identities, said_things
 from twistedchat.core.entries import (
     LARGEST_BODY,
     LARGEST_NUMBER,
+    MOST_AHEAD,
     NOTHING,
     TEXT,
     Entry,
@@ -101,12 +102,32 @@ class NextTimeTests(SynchronousTestCase):
     )
     def test_any_clock_gives_a_time_that_may_be_said(self, now: float, last: int) -> None:
         """
-        However wrong a clock is: later than the last one, until there are no more numbers.
+        However wrong a clock is: later than the last that counts, until there are no more numbers.
         """
         time = next_time(now, last)
 
         self.assertTrue(0 <= time <= LARGEST_NUMBER)
-        self.assertTrue(time > last or time == last == LARGEST_NUMBER)
+        counts = last <= int(now * 1_000_000) + MOST_AHEAD
+        self.assertTrue(time > last or time == last == LARGEST_NUMBER or not counts)
+
+    def test_time_up_to_a_year_ahead_is_followed(self) -> None:
+        """
+        Somebody whose clock is wrong by a year is still answered after they have asked.
+        """
+        self.assertEqual(MOST_AHEAD + 7_000_001, next_time(7.0, MOST_AHEAD + 7_000_000))
+
+    def test_time_more_than_a_year_ahead_does_not_count(self) -> None:
+        """
+        Nobody can take the clock of a room away: ours goes on as it is.
+        """
+        self.assertEqual(7_000_000, next_time(7.0, MOST_AHEAD + 7_000_001))
+        self.assertEqual(7_000_000, next_time(7.0, LARGEST_NUMBER))
+
+    def test_clock_before_the_epoch_says_no_negative_time(self) -> None:
+        """
+        Where the last time does not count and our clock is before 1970, it is the first there is.
+        """
+        self.assertEqual(0, next_time(-1e9, LARGEST_NUMBER))
 
 
 # Few values for each field, and such as could run into each other.

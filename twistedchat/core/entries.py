@@ -23,6 +23,7 @@ from twistedchat.core.identity import DeviceKey, Identity
 __all__ = [
     "LARGEST_BODY",
     "LARGEST_NUMBER",
+    "MOST_AHEAD",
     "NOTHING",
     "TEXT",
     "Entry",
@@ -47,6 +48,11 @@ LARGEST_BODY = 10_000
 # Sequence numbers and times: every JSON reader gets integers up to here right (RFC 7493 section
 # 2.2). As microseconds that lasts until the year 2255.
 LARGEST_NUMBER = 2**53 - 1
+
+# Microseconds that another clock can be ahead of ours and still be followed: a year of them. Clocks
+# that are set wrong are so by hours, days, or a year that was typed wrong; and without a bound one
+# member could take the room's clock to its end, where no two things have an order any more.
+MOST_AHEAD = 366 * 24 * 3600 * 1_000_000
 
 # What a person said. Other kinds are kept and handed on, so that later nodes can have more.
 TEXT = "text"
@@ -143,9 +149,12 @@ def next_time(now: float, last: int) -> int:
 
     Returns:
         Now, in microseconds; or just after the last where our clock is behind, so that an answer
-        never stands before its question.
+        never stands before its question. What is further ahead of our clock than `MOST_AHEAD` does
+        not count.
     """
-    return min(max(int(now * 1_000_000), last + 1, 0), LARGEST_NUMBER)
+    ours = int(now * 1_000_000)
+    seen = last if last <= ours + MOST_AHEAD else -1
+    return min(max(ours, seen + 1, 0), LARGEST_NUMBER)
 
 
 def written_form(room: bytes, author: DeviceKey, seq: int, prev: bytes, said: Said) -> bytes:

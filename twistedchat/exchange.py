@@ -129,6 +129,7 @@ class _Partner:
         self.outbox.forget(room)
         self.rooms.discard(room)
         self.invited.discard(room)
+        self.promises.pop(room, None)
         self.told = {chain: seq for chain, seq in self.told.items() if chain[0] != room}
 
     def drop(self, chain: Chain) -> None:
@@ -742,8 +743,9 @@ class Exchange:
         seq: int,
         their_hash: str,
     ) -> None:
-        told = self._comparing.pop((link, chain))
-        if self._partners.get(link) is not partner:
+        # There is none any more where something else could not be read for it.
+        told = self._comparing.pop((link, chain), None)
+        if told is None or self._partners.get(link) is not partner:
             return
         if not entries or entries[0].hash.hex() != their_hash:
             self._out_of_step(partner, chain)
@@ -771,7 +773,8 @@ class Exchange:
         # Whoever invited us holds nothing more that we lack, and nobody there has added us.
         room = record.room
         promises = partner.promises.get(room, {})
-        if not (self._rooms.is_awaited(room) and str(record.founder) in promises):
+        is_inviter = partner.key == record.inviter
+        if not (is_inviter and self._rooms.is_awaited(room) and str(record.founder) in promises):
             return
         heads = self._journal.stored_heads(room)
         authors = [author for author, _ in self._rooms.authors(room)]
@@ -813,11 +816,16 @@ class Exchange:
     async def _send_until(
         self, link: PeerProtocol, partner: _Partner, chain: Chain, after: int, end: int
     ) -> None:
+        room, author = chain
         while after < end:
-            entries = await self._read_to_send(chain, after, end)
+            # To the end of what is signed, which what is to be told may stand before.
+            head, _ = self._journal.stored_heads(room).get(author, (0, NOTHING))
+            entries = await self._read_to_send(chain, after, head)
             if not entries or self._partners.get(link) is not partner or link.is_choked:
                 return
-            run = run_from(entries)
+            signed = (number for number, entry in enumerate(entries, 1) if entry.signature)
+            enough = next((number for number in signed if entries[number - 1].seq >= end), None)
+            run = run_from(entries[:enough])
             link.say(frame_of_run(run))
             after = run.seq + len(run.said) - 1
 

@@ -17,7 +17,6 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTCP, IReactorTime, IStreamServerEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
@@ -41,7 +40,6 @@ from twistedchat.core.errors import (
     NotSent,
     NotTrusted,
     RemoteProtocolError,
-    StoreError,
     TooMuchToSend,
 )
 from twistedchat.core.events import (
@@ -55,7 +53,6 @@ from twistedchat.core.events import (
     Sent,
     SessionOpened,
     Speaker,
-    StoreFailed,
     TextsStranded,
     UnknownTextReceived,
 )
@@ -515,7 +512,8 @@ class Node(MultiService):
                 raise ChatError(
                     f"{safe_text(contact.name)} is in {safe_text(record.name)} already."
                 )
-            if len(self._rooms.authors(room.raw)) >= MOST_MEMBERS:
+            known = {author for author, _ in self._rooms.authors(room.raw)}
+            if len(known) >= MOST_MEMBERS and key not in known:
                 raise ChatError(f"A room has at most {MOST_MEMBERS} members, gone ones included.")
             if self._rooms.removed_by(room.raw, key) and record.founder != self.key:
                 raise ChatError(
@@ -584,10 +582,6 @@ class Node(MultiService):
         is_known = session is not None and self._contacts.find(session.their_key) is not None
         if session is not None and is_known and self._rooms.invited(card, session.their_key):
             self._exchange.rooms_changed()
-
-    def _store_failed(self, failure: Failure) -> None:
-        failure.trap(StoreError)
-        self.registry.publish(StoreFailed(failure.getErrorMessage()))
 
     # History.
 

@@ -73,6 +73,11 @@ class Rooms:
         self._hosts: dict[bytes, dict[DeviceKey, None]] = {}
         for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
             self._membership(entry.room).take([entry])
+        for record in list(self._records.values()):
+            member = self._membership(record.room).find(our_key)
+            if record.stay is Stay.JOINED and member is not None and not member.is_in:
+                # We ended in the middle of noting that we are not there any more.
+                self._records[record.room] = replace(record, stay=Stay.LEFT)
         self._mates: dict[DeviceKey, list[bytes]] = {}
         self._find_mates()
 

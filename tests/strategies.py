@@ -59,6 +59,7 @@ __all__ = [
     "team_names",
     "typed_lines",
     "wire_steps",
+    "words_about_members",
     "writings",
 ]
 
@@ -442,3 +443,18 @@ def lan_doings() -> st.SearchStrategy[list[tuple[str, str, float]]]:
     what = st.sampled_from(["whole", "moved", "part", "broken", "gone"])
     pause = st.sampled_from([0.0, 0.25, 1.0, 5.0])
     return st.lists(st.tuples(who, what, pause), max_size=12)
+
+
+def words_about_members() -> st.SearchStrategy[tuple[int, str, int, int, int]]:
+    """
+    What one of four people may say about one of them, or of themselves.
+
+    By whom, what kind of thing, about whom, how far they have seen or how far it counts, and when.
+    """
+    return st.tuples(
+        st.integers(0, 3),
+        st.sampled_from(["add", "remove", "leave", "text", "nonsense"]),
+        st.integers(0, 3),
+        st.integers(0, 6),
+        st.integers(0, 20),
+    )

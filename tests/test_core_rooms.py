@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
-from twistedchat.core.entries import NOTHING, TEXT, Entry, Said, sign_run
+from tests.strategies import words_about_members
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Said, next_time, sign_run
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.rooms import (
     LEAVE,
@@ -264,3 +265,126 @@ class OrderTests(SynchronousTestCase):
         for identity in (ANN, BOB):
             mine = [entry.seq for entry in ordered if entry.author == identity.key]
             self.assertEqual(sorted(mine), mine)
+
+
+def chains_of(words: list[tuple[int, str, int, int, int]]) -> list[list[Entry]]:
+    """
+    What four people say in a room that the first of them founded.
+
+    Args:
+        words: By whom, what, about whom, a number, and when.
+
+    Returns:
+        The entries of each.
+    """
+    identities = (ANN, BOB, CY, DEE)
+    authors = [Author(identity) for identity in identities]
+    chains: list[list[Entry]] = [[] for _ in authors]
+    chains[0].append(authors[0].say(*founding("class", NONCE, "ann"), time=1))
+    for who, kind, whom, number, time in words:
+        key = identities[whom].key
+        said = {
+            "add": adding(key, f"by {who}", number),
+            "remove": removing(key, number),
+            "leave": leaving(),
+        }.get(kind, (kind, "{"))
+        chains[who].append(authors[who].say(*said, time=time))
+    return chains
+
+
+class AnyRoomTests(SynchronousTestCase):
+    """
+    Whatever four people say about who is in a room.
+    """
+
+    @given(words=st.lists(words_about_members(), max_size=25), data=st.data())
+    def test_any_order_of_learning_finds_the_same(
+        self, words: list[tuple[int, str, int, int, int]], data: st.DataObject
+    ) -> None:
+        """
+        Everybody who holds the same finds the same, however and in what pieces it came.
+        """
+        chains = chains_of(words)
+        at_once, in_pieces = Membership(ROOM), Membership(ROOM)
+        at_once.take([entry for chain in chains for entry in chain])
+        left = [list(chain) for chain in chains]
+
+        while any(left):
+            chain = data.draw(st.sampled_from([chain for chain in left if chain]))
+            count = data.draw(st.integers(1, len(chain)))
+            in_pieces.take(chain[:count])
+            del chain[:count]
+
+        self.assertEqual(at_once.members(), in_pieces.members())
+        self.assertEqual((at_once.founder, at_once.name), (in_pieces.founder, in_pieces.name))
+
+    @given(words=st.lists(words_about_members(), max_size=25))
+    def test_what_counts_needs_nothing_of_what_does_not(
+        self, words: list[tuple[int, str, int, int, int]]
+    ) -> None:
+        """
+        Some nodes keep what does not count and some drop it: they find the same members.
+        """
+        chains = chains_of(words)
+        room = Membership(ROOM)
+        room.take([entry for chain in chains for entry in chain])
+        others = Membership(ROOM)
+
+        for chain in chains:
+            others.take([entry for entry in chain if room.counts(entry.author, entry.seq)])
+
+        self.assertEqual(room.members(), others.members())
+
+    @given(words=st.lists(words_about_members(), max_size=25))
+    def test_last_words_are_what_is_so(self, words: list[tuple[int, str, int, int, int]]) -> None:
+        """
+        Nobody is in whom the founder's last word removed, or who left unseen by who added them.
+        """
+        chains = chains_of(words)
+        room = Membership(ROOM)
+        room.take([entry for chain in chains for entry in chain])
+        words_of_founder = {whom: kind for who, kind, whom, _, _ in words if who == 0}
+
+        for index, identity in enumerate((ANN, BOB, CY, DEE)):
+            said = words_of_founder.get(index)
+            if index and said == "remove":
+                self.assertFalse(room.is_member(identity.key))
+            seen = [number for _, kind, whom, number, _ in words if (kind, whom) == ("add", index)]
+            if room.left_with(identity.key) > max(seen, default=0):
+                self.assertFalse(room.is_member(identity.key))
+            for seq in range(1, 10):
+                # What counts has no gaps.
+                if room.counts(identity.key, seq + 1):
+                    self.assertTrue(room.counts(identity.key, seq))
+
+
+class CausalityTests(SynchronousTestCase):
+    """
+    An answer never stands before its question.
+    """
+
+    @given(
+        clocks=st.lists(st.integers(-7 * 86400, 7 * 86400), min_size=3, max_size=3),
+        steps=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), max_size=30),
+    )
+    def test_whatever_the_clocks_say_answers_come_after(
+        self, clocks: list[int], steps: list[tuple[int, int]]
+    ) -> None:
+        """
+        With clocks that are wrong by a week, what was heard stands before what is said then.
+        """
+        authors = [Author(identity) for identity in (ANN, BOB, CY)]
+        heard: list[list[Entry]] = [[], [], []]
+        for now, (who, other) in enumerate(steps):
+            if who != other:
+                heard[who] = list(
+                    {entry.hash: entry for entry in heard[who] + heard[other]}.values()
+                )
+                continue
+            last = max((entry.said.time for entry in heard[who]), default=0)
+            time = next_time(1_700_000_000 + now + clocks[who], last)
+            answer = authors[who].say(TEXT, "x", time=time)
+
+            for question in heard[who]:
+                self.assertLess(order_of(question), order_of(answer))
+            heard[who].append(answer)

@@ -16,9 +16,11 @@ DEV_READY := $(VENV)/.dev-ready
 override PORT := $(value PORT)
 override TEAM := $(value TEAM)
 override STATE := $(value STATE)
-export PORT TEAM STATE
+override SEEDS := $(value SEEDS)
+override FIRST := $(value FIRST)
+export PORT TEAM STATE SEEDS FIRST
 
-.PHONY: help run test lint types unit packaging changelog bench docs clean
+.PHONY: help run test lint types unit packaging changelog bench simulate docs clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -57,6 +59,9 @@ changelog: $(DEV_READY) ## show what the next release will say
 
 bench: $(DEV_READY) ## measure speed
 	$(BIN)/python -m benchmarks
+
+simulate: $(READY) ## try SEEDS=10000 lives of nodes, of which `make test` tries 300
+	$(BIN)/python -m twistedchat.simulator "$${SEEDS:-10000}" "$${FIRST:-0}"
 
 docs: $(DEV_READY) ## render the documentation of the code to build/apidocs
 	$(BIN)/pydoctor

@@ -16,11 +16,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import islice
 from random import Random
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -70,6 +68,16 @@ from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
 from twistedchat.interfaces import IJournal, INode
 from twistedchat.node import LONGEST_GOODBYE, Node, Store, Surroundings
+from twistedchat.simulator import (
+    Outcome,
+    Schedule,
+    replay,
+    report,
+    schedule_of,
+    shrink,
+    simulate,
+)
+from twistedchat.simulator.world import identity_of
 
 __all__ = [
     "LOOPBACK",
@@ -80,14 +88,21 @@ __all__ = [
     "MemoryJournal",
     "MemoryNetwork",
     "MemoryTransport",
+    "Outcome",
     "Reading",
     "RecordingOperator",
     "RecordingScreen",
+    "Schedule",
     "Searching",
     "Sending",
     "TwoNodes",
     "identity_of",
     "make_node",
+    "replay",
+    "report",
+    "schedule_of",
+    "shrink",
+    "simulate",
     "two_nodes",
 ]
 
@@ -1817,19 +1832,6 @@ def _in_room(line: LineOfHistory) -> tuple[float, bytes, int, int]:
 
 def _as_it_came(line: LineOfHistory) -> tuple[float, bytes, int, int]:
     return 0.0, b"", 0, line.number
-
-
-def identity_of(name: str) -> Identity:
-    """
-    An identity for tests: the same for the same name, and known to everybody.
-
-    Args:
-        name: Any.
-
-    Returns:
-        It.
-    """
-    return Identity(Ed25519PrivateKey.from_private_bytes(sha256(name.encode()).digest()))
 
 
 def make_node(

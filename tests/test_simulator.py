@@ -1,0 +1,215 @@
+"""
+The simulator: hundreds of lives of nodes, and that it finds what is wrong with them.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twistedchat import exchange
+from twistedchat.core.identity import DeviceKey
+from twistedchat.peers.timeouts import TimeoutQueue
+from twistedchat.posting import Posting
+from twistedchat.rooms import Rooms
+from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink, simulate
+from twistedchat.simulator.disk import SimulatedJournal
+from twistedchat.simulator.steps import Add, Found, Remove, Reunite, Say, Separate, Start
+
+# Seeds that are tried each time; `make simulate` tries more.
+SEEDS = range(300)
+
+# Seeds within which a planted bug has to be found. It takes a few of them.
+ENOUGH_SEEDS = range(100)
+
+# Some of each kind: few people and many, with liars, and with real TLS.
+SOME_SEEDS = (0, 7, 9, 16, 19)
+
+
+class SimulationTests(SynchronousTestCase):
+    """
+    What nodes live through.
+    """
+
+    def test_any_seed_all_is_as_it_should_be(self) -> None:
+        """
+        Whatever fails, nothing is lost, shown twice, or different for different people.
+        """
+        for seed in SEEDS:
+            if simulate(seed).fault:
+                schedule = shrink(schedule_of(seed))
+                self.fail(report(schedule, replay(schedule)))
+
+    def test_same_seed_is_the_same_run(self) -> None:
+        """
+        A seed brings the same again, to the byte.
+        """
+        for seed in SOME_SEEDS:
+            self.assertEqual(simulate(seed), simulate(seed))
+
+    def test_same_seed_in_another_process_is_the_same_run(self) -> None:
+        """
+        What one process finds, another finds too: no order is left to Python's hashes.
+        """
+        script = (
+            "from twistedchat.simulator import simulate\n"
+            f"print([simulate(seed).digest for seed in {SOME_SEEDS}])"
+        )
+        found = [
+            subprocess.run(
+                [sys.executable, "-c", script],
+                env={**os.environ, "PYTHONHASHSEED": hash_seed},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for hash_seed in ("1", "2")
+        ]
+
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(f"{[simulate(seed).digest for seed in SOME_SEEDS]}\n", found[0])
+
+    def test_another_seed_is_another_run(self) -> None:
+        """
+        Seeds differ, or trying many would be trying one.
+        """
+        self.assertEqual(50, len({simulate(seed).digest for seed in range(50)}))
+
+
+class PlantedBugTests(SynchronousTestCase):
+    """
+    That the simulator would find it, if something were wrong.
+    """
+
+    def find(self) -> int:
+        """
+        Try seeds until one fails; what is logged then is part of what was planted.
+
+        Returns:
+            The seed.
+        """
+        for seed in ENOUGH_SEEDS:
+            if simulate(seed).fault:
+                self.flushLoggedErrors()
+                return seed
+        raise AssertionError("the planted bug was not found")
+
+    def test_acknowledged_before_commit_is_found(self) -> None:
+        """
+        What is told to be held has to be on the disk.
+        """
+        self.patch(SimulatedJournal, "stored_heads", SimulatedJournal.heads)
+
+        self.find()
+
+    def test_entries_stored_twice_are_found(self) -> None:
+        """
+        What is held already is not taken again.
+        """
+        self.patch(exchange, "take_run", lambda entries, _: entries)
+        self.patch(exchange.Exchange, "_can_take", lambda *_: True)
+
+        self.find()
+
+    def test_cut_that_is_not_honoured_is_found(self) -> None:
+        """
+        What somebody wrote after they were removed is no part of a room, whoever took it before.
+        """
+        steps = (
+            (0.0, Start("ann", 0)),
+            (0.0, Start("bob", 0)),
+            (0.0, Start("cy", 0)),
+            (10.0, Found("ann", 0)),
+            (2.0, Add("ann", 0, "bob")),
+            (2.0, Add("ann", 0, "cy")),
+            (30.0, Say("cy", 0, "in time", 1, 0)),
+            (10.0, Separate(("ann",))),
+            (2.0, Remove(0, "cy")),
+            (2.0, Say("cy", 0, "too late", 1, 0)),
+            (20.0, Reunite()),
+        )
+        # One in which the invitations are accepted, and no connection breaks at the wrong time.
+        schedule = Schedule(3, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
+        counts: Callable[[Rooms, bytes, DeviceKey, int], bool] = Rooms.counts
+        self.assertEqual("", replay(schedule).fault)
+
+        self.patch(Rooms, "counts", lambda rooms, room, author, _: counts(rooms, room, author, 1))
+
+        self.assertIn("reads another history of 0", replay(schedule).fault)
+
+    def test_seen_text_that_is_recalled_is_found(self) -> None:
+        """
+        What others may have seen is not taken back.
+        """
+        self.patch(Posting, "_offered", lambda *_: 0)
+
+        self.find()
+
+    def test_signature_that_is_not_checked_is_found(self) -> None:
+        """
+        What somebody has not signed is not theirs.
+        """
+        self.patch(DeviceKey, "has_signed", lambda *_: True)
+
+        self.find()
+
+    def test_entries_that_are_not_caught_up_on_are_found(self) -> None:
+        """
+        What was said while somebody was away comes to them when they are back.
+        """
+        self.patch(exchange.Exchange, "_pump_room", lambda *_: None)
+
+        self.find()
+
+    def test_text_shown_at_every_arrival_is_found(self) -> None:
+        """
+        A text that comes again is not shown again.
+        """
+        shown = exchange.Exchange._show
+
+        def show_twice(self: exchange.Exchange, *args: object) -> None:
+            shown(self, *args)  # type: ignore[arg-type]
+            shown(self, *args)  # type: ignore[arg-type]
+
+        self.patch(exchange.Exchange, "_show", show_twice)
+
+        self.find()
+
+    def test_timer_that_is_left_is_found(self) -> None:
+        """
+        A node that has stopped leaves nothing behind.
+        """
+        self.patch(TimeoutQueue, "stop", lambda _: [])
+
+        self.find()
+
+    def test_failing_schedule_is_made_shorter(self) -> None:
+        """
+        What makes no difference is left out, and what is left still fails and is told.
+        """
+        self.patch(SimulatedJournal, "stored_heads", SimulatedJournal.heads)
+        schedule = schedule_of(self.find())
+
+        shorter = shrink(schedule)
+        outcome = replay(shorter)
+        lines = report(shorter, outcome).splitlines()
+
+        self.flushLoggedErrors()
+        self.assertTrue(outcome.fault)
+        self.assertLess(len(shorter.steps), len(schedule.steps))
+        self.assertEqual(replace(schedule, steps=shorter.steps), shorter)
+        for _, step in shorter.steps:
+            self.assertTrue(any(str(step) in line for line in lines), lines)
+        self.assertTrue(lines[0].startswith(f"Seed {schedule.seed}: "))
+
+    def test_schedule_without_fault_stays_as_it_is(self) -> None:
+        """
+        Where nothing is wrong, nothing can be left out.
+        """
+        schedule = schedule_of(1)
+
+        self.assertEqual(schedule, shrink(schedule, 20))
+        self.assertIn("All was as it should be.", report(schedule, replay(schedule)))

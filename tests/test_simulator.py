@@ -16,8 +16,19 @@ from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import Posting
 from twistedchat.rooms import Rooms
 from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink, simulate
-from twistedchat.simulator.disk import SimulatedJournal
-from twistedchat.simulator.steps import Add, Found, Remove, Reunite, Say, Separate, Start
+from twistedchat.simulator.disk import AFTER, SimulatedJournal
+from twistedchat.simulator.steps import (
+    Add,
+    Found,
+    Kill,
+    KillAt,
+    Remove,
+    Reunite,
+    Say,
+    Separate,
+    Start,
+    Stop,
+)
 
 # Seeds that are tried each time; `make simulate` tries more.
 SEEDS = range(300)
@@ -77,6 +88,38 @@ class SimulationTests(SynchronousTestCase):
         Seeds differ, or trying many would be trying one.
         """
         self.assertEqual(50, len({simulate(seed).digest for seed in range(50)}))
+
+
+class FoundTests(SynchronousTestCase):
+    """
+    What was found by many seeds, as it was shown then.
+    """
+
+    def test_whoever_declines_again_in_one_session_is_known_to_have(self) -> None:
+        """
+        Who shares a room anew with somebody hears what they hold, also where those never parted.
+        """
+        steps = (
+            (0.0, Start("ann", 0)),
+            (0.0, Start("bob", -178484)),
+            (0.0, Start("cy", 192115)),
+            (0.0, Start("dee", 0)),
+            (3.0, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (2.6, KillAt("bob", AFTER)),
+            (0.02, Kill("ann", is_power_cut=False)),
+            (0.32, Start("ann", 0)),
+            (22.02, Add("ann", 0, "bob")),
+            (80.02, Separate(("dee", "bob"))),
+            (40.3, Stop("cy")),
+            (10.0, Add("ann", 0, "cy")),
+        )
+        names, strangers = ("ann", "bob", "cy", "dee"), (("ann", "cy"), ("ann", "dee"))
+        strangers = (*strangers, ("bob", "dee"))
+
+        schedule = Schedule(2292, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
 
 
 class PlantedBugTests(SynchronousTestCase):

@@ -106,6 +106,7 @@ class _Partner:
         missed: Those of which something was dropped at any time, so that the next seems to be left
             out.
         removed: The rooms of which we have told it that it was removed.
+        parted: The rooms that it shared with us earlier in this session, and does not now.
         promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
             holds what was said there.
         is_behind: Whether it is to be told more as soon as it reads again.
@@ -119,6 +120,7 @@ class _Partner:
     dropped: dict[Chain, None] = field(default_factory=dict)
     missed: set[Chain] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
+    parted: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
     is_behind: bool = False
 
@@ -130,6 +132,12 @@ class _Partner:
         self.rooms.discard(room)
         self.invited.discard(room)
         self.promises.pop(room, None)
+        self.tell_anew(room)
+
+    def tell_anew(self, room: bytes) -> None:
+        """
+        It may not know what we have told it of a room.
+        """
         self.told = {chain: seq for chain, seq in self.told.items() if chain[0] != room}
 
     def drop(self, chain: Chain) -> None:
@@ -398,6 +406,7 @@ class Exchange:
             told = {room for room, _ in partner.told}
             for room in (told | partner.rooms).difference(shared):
                 partner.forget(room)
+                partner.parted.add(room)
             for room in partner.rooms:
                 for author, last in self._rooms.authors(room):
                     if last is not None:
@@ -472,9 +481,14 @@ class Exchange:
             if held and (count + len(news) >= MOST_TOLD or len(held) >= MOST_ROOMS):
                 link.say(Have(rooms=held))
                 held, count = {}, 0
+            partner.told.setdefault((room, self._our_key), 0)
+            if room in partner.parted:
+                # It may not know that we had parted, and what it told meanwhile went past us.
+                partner.parted.discard(room)
+                link.say(Have(rooms={room.hex(): news}, again=True))
+                continue
             held[room.hex()] = news
             count += len(news) + 1
-            partner.told.setdefault((room, self._our_key), 0)
         if held:
             link.say(Have(rooms=held, read=self._read_marks(partner)))
 
@@ -663,6 +677,9 @@ class Exchange:
                 # What we told before it shared the room went past it.
                 partner.forget(room)
                 partner.rooms.add(room)
+                self._tell(link, [room])
+            elif frame.again:
+                partner.tell_anew(room)
                 self._tell(link, [room])
             self._compare(link, partner, room, told, again=frame.again)
         for room in shared:

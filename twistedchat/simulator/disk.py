@@ -29,7 +29,7 @@ from twistedchat.core.trust import Contact
 from twistedchat.interfaces import IJournal
 from twistedchat.simulator.network import Machine
 
-__all__ = ["TRAPS", "Disk", "SimulatedJournal"]
+__all__ = ["AFTER", "BEFORE", "BETWEEN", "TRAPS", "Disk", "SimulatedJournal"]
 
 # Seconds that a commit takes: an SSD, a disk, and a busy one.
 COMMITS = (0.0002, 0.01, 0.3)

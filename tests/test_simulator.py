@@ -19,9 +19,11 @@ from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink,
 from twistedchat.simulator.disk import AFTER, SimulatedJournal
 from twistedchat.simulator.steps import (
     Add,
+    FillDisk,
     Found,
     Kill,
     KillAt,
+    Leave,
     Remove,
     Reunite,
     Say,
@@ -114,10 +116,29 @@ class FoundTests(SynchronousTestCase):
             (40.3, Stop("cy")),
             (10.0, Add("ann", 0, "cy")),
         )
-        names, strangers = ("ann", "bob", "cy", "dee"), (("ann", "cy"), ("ann", "dee"))
-        strangers = (*strangers, ("bob", "dee"))
-
+        names = ("ann", "bob", "cy", "dee")
+        strangers = (("ann", "cy"), ("ann", "dee"), ("bob", "dee"))
         schedule = Schedule(2292, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_invitation_that_cannot_be_kept_comes_again(self) -> None:
+        """
+        With a full disk nobody is invited to anything, and whoever has room again is.
+        """
+        steps = (
+            (0.5, Start("ann", 0)),
+            (0.5, Start("bob", -68743)),
+            (0.5, Start("cy", 0)),
+            (0.1, Found("ann", 0)),
+            (2.0, Add("ann", 0, "bob")),
+            (2.0, Add("ann", 0, "cy")),
+            (21.2, Leave("cy", 0)),
+            (2.02, FillDisk("cy", is_full=True)),
+            (0.02, Add("bob", 0, "cy")),
+            (40.0, Say("bob", "ann", "meanwhile", 9, 1500)),
+        )
+        schedule = Schedule(2910, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
 
         self.assertEqual("", replay(schedule).fault)
 

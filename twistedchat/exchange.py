@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from twisted.internet.defer import Deferred
@@ -42,6 +43,7 @@ from twistedchat.core.events import (
 from twistedchat.core.frames import (
     LONGEST_KNOCK,
     MOST_ROOMS,
+    Card,
     Have,
     Knock,
     RunFrame,
@@ -869,6 +871,21 @@ class Exchange:
             self._publish(TextsDelivered(contact, waited))
 
     # Hearing what others say.
+
+    def card_received(self, link: PeerProtocol, card: Card) -> None:
+        """
+        A peer says that we are a member of a room.
+
+        Args:
+            link: The connection.
+            card: The room.
+        """
+        partner = self._partners.get(link)
+        # Those whom the person knows may invite; others wait until somebody does.
+        if partner is None or self._contacts.find(partner.key) is None:
+            return
+        if self._rooms.invited(card, partner.key, partial(self._store_failed, link)):
+            self.rooms_changed()
 
     def run_received(self, link: PeerProtocol, frame: RunFrame) -> None:
         """

@@ -406,7 +406,7 @@ class Node(MultiService):
             case Have():
                 self._have_received(link, frame)
             case Card():
-                self._invited(link, frame)
+                self._exchange.card_received(link, frame)
             case RunFrame():
                 try:
                     self._exchange.run_received(link, frame)
@@ -575,13 +575,6 @@ class Node(MultiService):
         await posted.stored
         self._exchange.posting.wait_no_longer(posted)
         self._exchange.rooms_changed()
-
-    def _invited(self, link: PeerProtocol, card: Card) -> None:
-        session = link.session
-        # Those whom the person knows may invite; others wait until somebody does.
-        is_known = session is not None and self._contacts.find(session.their_key) is not None
-        if session is not None and is_known and self._rooms.invited(card, session.their_key):
-            self._exchange.rooms_changed()
 
     # History.
 

@@ -430,13 +430,14 @@ class Rooms:
             word=heads.get(membership.founder, (0, NOTHING))[0],
         )
 
-    def invited(self, card: Card, inviter: DeviceKey) -> bool:
+    def invited(self, card: Card, inviter: DeviceKey, not_kept: Callable[[Failure], None]) -> bool:
         """
         Somebody says that we are a member of a room.
 
         Args:
             card: The room.
             inviter: Who says so.
+            not_kept: Called with a `StoreError` where it cannot be remembered.
 
         Returns:
             Whether we may share more with them now.
@@ -461,9 +462,7 @@ class Rooms:
         if len(waiting) >= MOST_INVITATIONS:
             del self._records[waiting[0].room]
         record = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
-        self.keep(record, RoomChange.INVITED, self.speaker(room, inviter)).addErrback(
-            self._tell_store_failed
-        )
+        self.keep(record, RoomChange.INVITED, self.speaker(room, inviter)).addErrback(not_kept)
         return False
 
     def _add_host(self, room: bytes, key: DeviceKey) -> bool:

@@ -136,7 +136,7 @@ class FoundTests(SynchronousTestCase):
             (21.2, Leave("cy", 0)),
             (2.02, FillDisk("cy", is_full=True)),
             (0.02, Add("bob", 0, "cy")),
-            (40.0, Say("bob", "ann", "meanwhile", 9, 1500)),
+            (84.62, Leave("ann", 0)),
         )
         schedule = Schedule(2910, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 
 from twisted.internet.defer import Deferred
@@ -884,7 +883,14 @@ class Exchange:
         # Those whom the person knows may invite; others wait until somebody does.
         if partner is None or self._contacts.find(partner.key) is None:
             return
-        if self._rooms.invited(card, partner.key, partial(self._store_failed, link)):
+
+        def not_kept(failure: Failure) -> None:
+            self._store_failed(link, failure)
+            # Others may have said the same: it seemed to be known already.
+            for key in self._rooms.hosts(bytes.fromhex(card.room)):
+                self._sessions.rest(key)
+
+        if self._rooms.invited(card, partner.key, not_kept):
             self.rooms_changed()
 
     def run_received(self, link: PeerProtocol, frame: RunFrame) -> None:

@@ -465,6 +465,12 @@ class Rooms:
         self.keep(record, RoomChange.INVITED, self.speaker(room, inviter)).addErrback(not_kept)
         return False
 
+    def hosts(self, room: bytes) -> list[DeviceKey]:
+        """
+        Those who say that we are in a room, beside whoever said it first.
+        """
+        return list(self._hosts.get(room, ()))
+
     def _add_host(self, room: bytes, key: DeviceKey) -> bool:
         self._hosts.setdefault(room, {})[key] = None
         before = room in self._mates.get(key, ())

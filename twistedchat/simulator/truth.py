@@ -257,6 +257,10 @@ class Truth:
             has_left = is_out and bool(said) and said[-1].said.kind == LEAVE
             # A twin can have heard of it, and that counts as if whoever they are had.
             can_be_known = all(one.is_trusted for one in stays)
+            # By strangers nobody is invited, and whoever knew them may be gone.
+            can_be_known &= any(
+                one.key in members and not self._world.are_strangers(one, person) for one in joined
+            )
             if person.key in members and has_left and can_be_known:
                 yield f"{person.name} has left {number}, and nobody knows"
         # What these say is not the same for everybody.

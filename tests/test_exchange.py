@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import fail
 from twisted.logger import capturedLogs
 from typing_extensions import override
@@ -47,6 +48,7 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.identity import Identity
 from twistedchat.core.trust import Decision
+from twistedchat.exchange import LONGEST_RETURN, MOST_CLAIMS
 from twistedchat.posting import LONGEST_RECEIPT, Posted
 from twistedchat.testing import MemoryJournal, identity_of
 
@@ -261,8 +263,8 @@ class SayingTests(ExchangeTestCase):
         Where our clock is behind, what we say is still later than what we have heard.
         """
         fill(self.bob.journal, self.bob.identity, self.room, "from the future")
-        ahead = 2_000_000_000
-        said = Said(ahead * 1_000_000, TEXT, "in the year 2033")
+        ahead = 20_000_000
+        said = Said(ahead * 1_000_000, TEXT, "most of a year later")
         seq, prev = self.bob.journal.heads(self.room)[self.bob.key]
         self.bob.journal.append(sign_run(self.bob.identity, self.room, seq + 1, prev, (said,))[1])
         self.sent(self.bob, self.ann, "a question")
@@ -1213,8 +1215,11 @@ class OutOfStepTests(LiarTestCase):
 
     def hold(self, seq: int, digest: bytes) -> None:
         """
-        Let Mallory tell how far she holds what Ann said.
+        Let Mallory tell how far she holds what Ann said, all of which she may have seen.
         """
+        ours, head = self.ours, self.ann.journal.stored_heads(self.ours).get(self.ann.key)
+        if head is not None and self.ann.journal.error is None:
+            self.ann.journal.offer(ours, *head)
         self.caller.say(Have(rooms={self.ours.hex(): {str(self.ann.key): (seq, digest.hex())}}))
         self.network.settle()
 
@@ -1277,6 +1282,7 @@ class OutOfStepTests(LiarTestCase):
         """
         self.say_here("one", "two", "three")
         entries = [entry for entry in self.ann.journal.entries if entry.room == self.ours]
+        self.ann.journal.offer(self.ours, 3, entries[2].hash)
         self.ann.journal.is_slow = True
 
         for entry in entries:
@@ -1310,7 +1316,8 @@ class OutOfStepTests(LiarTestCase):
         """
         What cannot be read cannot be compared.
         """
-        self.say_here("one", "two")
+        entries = fill(self.ann.journal, self.ann.identity, self.ours, "one", "two")
+        self.ann.journal.offer(self.ours, 2, entries[1].hash)
         self.ann.journal.error = FULL
 
         self.hold(1, b"x" * 32)
@@ -1347,10 +1354,206 @@ class OutOfStepTests(LiarTestCase):
         self.assert_out_of_step()
 
 
+class ClaimTests(LiarTestCase):
+    """
+    Somebody who claims to hold what we have said and do not hold.
+    """
+
+    def claim(self, seq: int) -> None:
+        """
+        Let Mallory say that she holds that much.
+        """
+        self.caller.say(Have(rooms={self.ours.hex(): {str(self.ann.key): (seq, "ab" * 32)}}))
+        self.network.settle()
+
+    def runs(self) -> list[RunFrame]:
+        """
+        What Mallory was sent.
+        """
+        return [frame for frame in self.caller.frames if isinstance(frame, RunFrame)]
+
+    def test_nothing_is_shown_until_it_is_clear_that_it_does_not_come(self) -> None:
+        """
+        What would be a second version is written and waits, and goes to nobody else's harm.
+        """
+        self.claim(7)
+
+        self.say_here("one")
+
+        self.assertEqual([], self.runs())
+        self.assertEqual(0, self.ann.journal.offered(self.ours))
+        self.assertEqual(["one"], texts_in(self.ann.journal))
+        self.assert_talk(self.ann, self.bob)
+        self.network.advance(LONGEST_RETURN)
+        self.network.settle()
+        (told,) = self.ann.told(OutOfStep)
+        self.assertEqual(MALLORY.key, told.contact.key)
+
+    def test_claim_is_not_believed_for_ever(self) -> None:
+        """
+        Whoever has claimed what did not come, in session or out, keeps nobody waiting again.
+        """
+        for dial in range(MOST_CLAIMS):
+            self.claim(7)
+            self.claim(8)
+            self.say_here(f"{dial}")
+            self.assertEqual(0, self.ann.journal.offered(self.ours))
+            if dial == 1:
+                self.network.advance(LONGEST_RETURN)
+            self.caller.end.abortConnection()
+            self.network.settle()
+            self.caller = self.come(dial + 2)
+
+        self.claim(9)
+        self.say_here("last")
+
+        texts = [said.body for run in self.runs() for said in run.said]
+        self.assertEqual(["0", "1", "2", "last"], texts)
+
+    def test_gap_in_what_comes_back_is_passed_over(self) -> None:
+        """
+        Nothing is taken that does not follow, and it is told what is held.
+        """
+        run, entries = sign_run(
+            self.ann.identity, self.ours, 1, NOTHING, (Said(1, TEXT, "one"), Said(2, TEXT, "two"))
+        )
+        rest, _ = sign_run(self.ann.identity, self.ours, 2, entries[0].hash, run.said[1:])
+        self.claim(2)
+
+        self.send(rest)
+
+        self.assertEqual([], texts_in(self.ann.journal))
+        self.assertIsNone(self.caller.reason)
+        self.send(run)
+        self.assertEqual(["one", "two"], texts_in(self.ann.journal))
+        self.assertEqual((2, entries[1].hash.hex()), self.told()[str(self.ann.key)])
+
+
 class TwoJournalsTests(PeopleTestCase):
     """
     One key with two journals, as when somebody goes back to an old copy.
     """
+
+    def begin_again(self, bob: Person, ann: Person, journal: MemoryJournal) -> Person:
+        """
+        Let Bob go on with another journal.
+        """
+        if bob.node.running:
+            self.stop(bob)
+        back = self.make("bob", journal=journal)
+        self.acquaint(ann, back)
+        return back
+
+    def assert_same(self, ann: Person, bob: Person, *texts: str) -> None:
+        """
+        All that Bob ever said is in both journals, in one order, was heard once, and goes on.
+        """
+        self.assertEqual(list(texts), ann.heard)
+        for person in (ann, bob):
+            ours = [one for one in person.journal.entries if one.author == bob.key]
+            self.assertEqual([*range(1, len(texts) + 1)], [one.seq for one in ours])
+            self.assertEqual(list(texts), [one.said.body for one in ours])
+            self.assertEqual([], person.told(OutOfStep))
+            self.assertEqual([], person.told(ForkSeen))
+        room = room_of(ann, bob)
+        self.assertEqual(len(texts), bob.journal.offered(room))
+        self.assertEqual(len(texts), bob.journal.receipt(room, ann.key))
+        self.sent(bob, ann, "and on it goes")
+        self.assertEqual("and on it goes", ann.heard[-1])
+
+    @given(
+        before=st.integers(0, 3),
+        lost=st.integers(0, 40),
+        since=st.integers(0, 3),
+        size=st.sampled_from([1, 5000]),
+    )
+    @settings(max_examples=20)
+    def test_what_is_lost_comes_back_and_what_was_said_since_follows_it(
+        self, before: int, lost: int, since: int, size: int
+    ) -> None:
+        """
+        An old copy goes on where the other side knows that it was.
+        """
+        self.tearDown()
+        self.setUp()
+        ann, bob = self.meet("ann", "bob")
+        texts = [f"{number} {'x' * size}" for number in range(before + lost + since)]
+        for text in texts[:before]:
+            self.sent(bob, ann, text)
+        copy = MemoryJournal(bob.journal)
+        for text in texts[before : before + lost]:
+            self.sent(bob, ann, text)
+        back = self.begin_again(bob, ann, copy)
+        fill(copy, back.identity, room_of(ann, back), *texts[before + lost :])
+
+        self.start(back)
+        self.pass_time(3)
+
+        self.assert_same(ann, back, *texts)
+
+    def test_what_is_said_while_it_comes_back_follows_it(self) -> None:
+        """
+        It is written at once, shown to nobody, and written anew.
+        """
+        ann, bob = self.meet("ann", "bob")
+        texts = [f"{number} {'x' * 5000}" for number in range(30)]
+        for text in texts:
+            self.sent(bob, ann, text)
+        back = self.begin_again(bob, ann, MemoryJournal())
+        back.journal.is_slow = True
+        self.start(back)
+        self.pass_time(1)
+        sendings = [back.node.send_text(ann.key, text) for text in ("next", "last")]
+        back.journal.work()
+        self.assertEqual(texts, ann.heard)
+
+        back.journal.is_slow = False
+        for _ in range(10):
+            back.journal.work()
+            self.network.settle()
+        self.pass_time(3)
+
+        self.assert_same(ann, back, *texts, "next", "last")
+        for sending in sendings:
+            self.successResultOf(sending)
+
+    def test_what_cannot_be_kept_comes_back_later(self) -> None:
+        """
+        A full disk loses nothing of it.
+        """
+        ann, bob = self.meet("ann", "bob")
+        for text in ("one", "two"):
+            self.sent(bob, ann, text)
+        back = self.begin_again(bob, ann, MemoryJournal())
+        fill(back.journal, back.identity, room_of(ann, back), "three")
+        back.journal.error = FULL
+        self.start(back)
+        self.pass_time(3)
+        self.assertEqual([StoreFailed("The disk is full.")], back.told(StoreFailed))
+        self.assertEqual(["three"], texts_in(back.journal))
+
+        back.journal.error = None
+        self.pass_time(100)
+
+        self.assert_same(ann, back, "one", "two", "three")
+
+    def test_what_came_back_before_a_crash_is_not_said_again(self) -> None:
+        """
+        What is the same on both sides is the same, whether that was noted or not.
+        """
+        ann, bob = self.meet("ann", "bob")
+        for text in ("one", "two", "three"):
+            self.sent(bob, ann, text)
+        copy = MemoryJournal()
+        for entry in bob.journal.entries[:2]:
+            copy.append([entry])
+        back = self.begin_again(bob, ann, copy)
+        fill(copy, back.identity, room_of(ann, back), "four")
+
+        self.start(back)
+        self.pass_time(3)
+
+        self.assert_same(ann, back, "one", "two", "three", "four")
 
     def test_old_copy_that_goes_on_is_told_at_both_ends(self) -> None:
         """
@@ -1360,10 +1563,10 @@ class TwoJournalsTests(PeopleTestCase):
         self.sent(bob, ann, "one")
         copy = MemoryJournal(bob.journal)
         self.sent(bob, ann, "two")
-        self.stop(bob)
-        back = self.make("bob", journal=copy)
-        self.acquaint(ann, back)
-        fill(copy, back.identity, room_of(ann, back), "another two")
+        back = self.begin_again(bob, ann, copy)
+        (other,) = fill(copy, back.identity, room_of(ann, back), "another two")
+        # To somebody else, or to her on a day that was lost again.
+        copy.offer(room_of(ann, back), 2, other.hash)
         self.start(back)
         self.pass_time(3)
 

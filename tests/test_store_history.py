@@ -260,7 +260,7 @@ class HistoryTests(HistoryTestCase):
         self.append(self.author.says("one"))
         self.append(self.author.says("two", "three"))
         gone = self.history(ROOM)[1]
-        self.result(self.journal.replace(ROOM, 1, ()))
+        self.result(self.journal.replace(ROOM, 1, (), 0))
 
         self.assertEqual(["one"], texts(self.history(ROOM, before=gone)))
         self.assertEqual(["one"], texts(self.result(self.journal.around(gone, 2))))
@@ -731,7 +731,7 @@ class NumberTests(HistoryTestCase):
         self.append(self.bob.says("four"))
         self.journal.looked_at(ROOM)
         self.append(Author(room=OTHER_ROOM).says("five"))
-        self.result(self.journal.replace(OTHER_ROOM, 0, ()))
+        self.result(self.journal.replace(OTHER_ROOM, 0, (), 0))
         self.assertEqual([1, 2, 3, 4], self.numbers())
 
         self.reopen()

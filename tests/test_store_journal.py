@@ -958,8 +958,8 @@ class ReceiptTests(JournalTestCase):
         for write in (
             lambda: self.journal.keep_plain(address, None, "hi", is_ours=False, time=1.0),
             lambda: self.journal.keep_room(record),
-            lambda: self.journal.offer(ROOM, 1),
-            lambda: self.journal.replace(ROOM, 1, ()),
+            lambda: self.journal.offer(ROOM, 1, NOTHING),
+            lambda: self.journal.replace(ROOM, 1, (), 1),
         ):
             self.journal.keep_receipt(ROOM, BOB, len(levels) + 1)
             write()

@@ -14,7 +14,7 @@ from typing_extensions import override
 from tests.processes import CHECKOUT
 from tests.test_store_files import FileTestCase
 from twistedchat.core.errors import ConfigError
-from twistedchat.store.lock import lock_folder
+from twistedchat.store.lock import LONGEST_PID, lock_folder
 
 # Takes the folder, and tells what came of it; then waits for the end of its input. With "daemon" it
 # goes on as a child of which the first process knows nothing any more, as twistd does.
@@ -180,6 +180,17 @@ class LockTests(FileTestCase):
             self.file.write_text(text)
 
             self.assertIn("is used by another node. Quit", self.refuse())
+
+    def test_signature_is_read_so_far_and_no_further(self) -> None:
+        """
+        Whatever else is in the file, and however much of it, is not shown.
+        """
+        lock = lock_folder(self.folder)
+        self.addCleanup(lock.release)
+        for text in ("1" * LONGEST_PID, "1" * LONGEST_PID + "23456789\n"):
+            self.file.write_text(text)
+
+            self.assertIn(f"another node (process {'1' * LONGEST_PID}). Quit", self.refuse())
 
     def test_full_disk_locks_all_the_same(self) -> None:
         """

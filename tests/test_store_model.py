@@ -160,14 +160,20 @@ class JournalMachine(RuleBasedStateMachine):
         """
         Others may see some of ours.
         """
-        head, _ = self.model.heads(room).get(OURS, (0, NOTHING))
+        ours = [one for one in self.model.entries if (one.room, one.author) == (room, OURS)]
+        seq = round(len(ours) * part)
         for journal in (self.journal, self.model):
-            result_of(journal.offer(room, round(head * part)))
+            result_of(journal.offer(room, seq, ours[seq - 1].hash if seq else NOTHING))
 
-    @rule(room=rooms, part=st.floats(0, 1), stay=st.lists(st.booleans(), max_size=20))
-    def replace(self, room: bytes, part: float, stay: list[bool]) -> None:
+    @rule(
+        room=rooms,
+        part=st.floats(0, 1),
+        stay=st.lists(st.booleans(), max_size=20),
+        is_shown=st.booleans(),
+    )
+    def replace(self, room: bytes, part: float, stay: list[bool], is_shown: bool) -> None:
         """
-        We take back some of what nobody can have seen.
+        We take back some of what nobody can have seen, and others may see some of the rest.
         """
         head, _ = self.model.heads(room).get(OURS, (0, NOTHING))
         after = round(self.model.offered(room) * part + head * (1 - part))
@@ -179,8 +185,11 @@ class JournalMachine(RuleBasedStateMachine):
         if after and not (kept or ours[after - 1].signature):
             return
         entries: Sequence[Entry] = anew.says(*kept) if kept else ()
+        offered = self.model.offered(room)
+        if entries and is_shown:
+            offered = entries[0].seq
         for journal in (self.journal, self.model):
-            result_of(journal.replace(room, after, entries))
+            result_of(journal.replace(room, after, entries, offered))
 
     @rule()
     def start_again(self) -> None:
@@ -203,6 +212,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.heads(room) == self.model.heads(room)
             assert self.journal.stored_heads(room) == self.model.stored_heads(room)
             assert self.journal.offered(room) == self.model.offered(room)
+            assert self.journal.offered_head(room) == self.model.offered_head(room)
             here = [one.said.time for one in self.model.entries if one.room == room]
             # What was there and is no more may count, or not.
             assert max(here, default=0) <= self.journal.last_time(room)

@@ -72,8 +72,8 @@ class RecordTests(HistoryTestCase):
 
         for promised in (
             self.journal.keep_room(HALL),
-            self.journal.offer(ROOM, 1),
-            self.journal.replace(ROOM, 0, ()),
+            self.journal.offer(ROOM, 1, NOTHING),
+            self.journal.replace(ROOM, 0, (), 2),
         ):
             self.assertIn("is closed", self.refuse(promised))
 
@@ -157,12 +157,27 @@ class OfferTests(HistoryTestCase):
         In each room by itself, and never less than before.
         """
         self.assertEqual(0, self.journal.offered(ROOM))
-        self.result(self.journal.offer(ROOM, 2))
-        self.result(self.journal.offer(ROOM, 1))
+        self.result(self.journal.offer(ROOM, 2, NOTHING))
+        self.result(self.journal.offer(ROOM, 1, NOTHING))
 
         self.assertEqual([2, 0], [self.journal.offered(room) for room in (ROOM, OTHER_ROOM)])
         self.reopen()
         self.assertEqual([2, 0], [self.journal.offered(room) for room in (ROOM, OTHER_ROOM)])
+
+    def test_offered_head_is_what_others_may_know(self) -> None:
+        """
+        The last that they may have seen, and nothing that is not on the disk, now and later.
+        """
+        entries = self.read(self.author)
+        self.assertEqual((0, NOTHING), self.journal.offered_head(ROOM))
+        for seq, shown in ((2, 2), (5, 3)):
+            digest = entries[seq - 1].hash if seq < 5 else NOTHING
+            self.result(self.journal.offer(ROOM, seq, digest))
+
+            for _ in range(2):
+                self.assertEqual((shown, entries[shown - 1].hash), self.journal.offered_head(ROOM))
+                self.assertEqual((0, NOTHING), self.journal.offered_head(OTHER_ROOM))
+                self.reopen()
 
     def test_offered_is_on_the_disk_first(self) -> None:
         """
@@ -170,7 +185,7 @@ class OfferTests(HistoryTestCase):
         """
         later = Later()
         self.journal = self.open(later)
-        offers = [self.journal.offer(ROOM, seq) for seq in (2, 1, 3, 2)]
+        offers = [self.journal.offer(ROOM, seq, NOTHING) for seq in (2, 1, 3, 2)]
         later.work()
 
         self.assertEqual(0, self.journal.offered(ROOM))
@@ -178,7 +193,7 @@ class OfferTests(HistoryTestCase):
             self.assertNoResult(offer)
         later.tell()
         self.assertEqual(3, self.journal.offered(ROOM))
-        for offer in [*offers, self.journal.offer(ROOM, 3)]:
+        for offer in [*offers, self.journal.offer(ROOM, 3, NOTHING)]:
             self.assertIsNone(self.result(offer))
         self.assertEqual(0, len(later.jobs))
 
@@ -187,11 +202,11 @@ class OfferTests(HistoryTestCase):
         Nobody may see it, and it is written when it is tried again.
         """
         other = self.hold()
-        self.assertIn("another program holds it", self.refuse(self.journal.offer(ROOM, 2)))
+        self.assertIn("another program holds it", self.refuse(self.journal.offer(ROOM, 2, NOTHING)))
         self.assertEqual(0, self.journal.offered(ROOM))
         other.rollback()
 
-        self.result(self.journal.offer(ROOM, 1))
+        self.result(self.journal.offer(ROOM, 1, NOTHING))
 
         self.assertEqual(1, self.journal.offered(ROOM))
         self.reopen()
@@ -213,7 +228,7 @@ class ReplaceTests(HistoryTestCase):
         self.append(self.author.says("one", "two"))
         self.append(self.author.says("three tea", "four"))
         self.append(self.author.says(Said(9_000_000, TEXT, "five tea")))
-        self.result(self.journal.offer(ROOM, 2))
+        self.result(self.journal.offer(ROOM, 2, NOTHING))
         self.before = self.author.head
 
     def anew(self, after: int) -> Author:
@@ -232,7 +247,7 @@ class ReplaceTests(HistoryTestCase):
         """
         author = self.anew(after)
         entries = author.says(*said) if said else ()
-        self.assertIsNone(self.result(self.journal.replace(ROOM, after, entries)))
+        self.assertIsNone(self.result(self.journal.replace(ROOM, after, entries, 2)))
         return author
 
     def check(self, author: Author, ours: Sequence[str]) -> None:
@@ -267,6 +282,30 @@ class ReplaceTests(HistoryTestCase):
 
         self.check(author, ["one", "two", "four", "five tea", "other", "six"])
 
+    def test_what_others_know_can_come_before_it(self) -> None:
+        """
+        What comes back is offered with the same commit that keeps it, and the rest is not.
+        """
+        author = self.anew(2)
+        back, rest = author.says("other", "tea"), author.says("five tea")
+        self.result(self.journal.replace(ROOM, 2, [*back, *rest], 4))
+
+        for _ in range(2):
+            self.assertEqual(4, self.journal.offered(ROOM))
+            self.assertEqual((4, back[-1].hash), self.journal.offered_head(ROOM))
+            self.assertRaises(ValueError, self.journal.replace, ROOM, 3, (), 4)
+            self.check(author, ["one", "two", "other", "tea", "five tea"])
+
+    def test_what_is_not_there_cannot_be_offered(self) -> None:
+        """
+        What others know then is one of those that are written: anything else is a mistake.
+        """
+        entries = self.anew(2).says("other")
+        for offered in (1, 4):
+            self.assertRaises(ValueError, self.journal.replace, ROOM, 2, entries, offered)
+
+        self.check(self.author, ["one", "two", "three tea", "four", "five tea"])
+
     def test_rest_can_be_nothing(self) -> None:
         """
         Then what stays is the end, and is gone on from.
@@ -284,7 +323,7 @@ class ReplaceTests(HistoryTestCase):
         """
         room = Author(room=OTHER_ROOM)
         self.append(room.says("tea", "tea"))
-        self.result(self.journal.replace(OTHER_ROOM, 0, ()))
+        self.result(self.journal.replace(OTHER_ROOM, 0, (), 0))
         self.assertEqual({}, self.journal.heads(OTHER_ROOM))
         self.assertEqual({}, self.journal.stored_heads(OTHER_ROOM))
         self.reopen()
@@ -302,7 +341,7 @@ class ReplaceTests(HistoryTestCase):
         """
         Where we have said nothing, there is nothing to do.
         """
-        self.result(self.journal.replace(OTHER_ROOM, 0, ()))
+        self.result(self.journal.replace(OTHER_ROOM, 0, (), 0))
 
         self.assertEqual({}, self.journal.heads(OTHER_ROOM))
         self.assertEqual({}, self.journal.stored_heads(OTHER_ROOM))
@@ -342,7 +381,7 @@ class ReplaceTests(HistoryTestCase):
 
         author = self.anew(2)
         entries = author.says(Said(8_000_000, TEXT, "other"))
-        self.result(self.journal.replace(ROOM, 2, entries))
+        self.result(self.journal.replace(ROOM, 2, entries, 2))
 
         self.assertEqual(8_000_000, self.journal.last_time(ROOM))
 
@@ -351,9 +390,9 @@ class ReplaceTests(HistoryTestCase):
         To change it would be a fork: a mistake of the caller's.
         """
         for after in (-1, 0, 1):
-            self.assertRaises(ValueError, self.journal.replace, ROOM, after, ())
+            self.assertRaises(ValueError, self.journal.replace, ROOM, after, (), 2)
         self.reopen()
-        self.assertRaises(ValueError, self.journal.replace, ROOM, 1, ())
+        self.assertRaises(ValueError, self.journal.replace, ROOM, 1, (), 2)
 
         self.check(self.author, ["one", "two", "three tea", "four", "five tea"])
 
@@ -363,14 +402,14 @@ class ReplaceTests(HistoryTestCase):
         """
         later = Later()
         self.journal = self.open(later)
-        offer = self.journal.offer(ROOM, 3)
-        replaced = self.journal.replace(ROOM, 2, ())
+        offer = self.journal.offer(ROOM, 3, NOTHING)
+        replaced = self.journal.replace(ROOM, 2, (), 2)
         self.assertIn("just being shown", self.refuse(replaced))
         later.settle()
         self.result(offer)
 
-        self.assertRaises(ValueError, self.journal.replace, ROOM, 2, ())
-        self.journal.replace(ROOM, 4, ())
+        self.assertRaises(ValueError, self.journal.replace, ROOM, 2, (), 3)
+        self.journal.replace(ROOM, 4, (), 3)
         later.settle()
         self.assertEqual(4, self.journal.heads(ROOM)[OWNER][0])
 
@@ -390,9 +429,9 @@ class ReplaceTests(HistoryTestCase):
             [good[0], replace(good[1], author=BOB)],
             Author().says("a"),
         ):
-            self.assertRaises(ValueError, self.journal.replace, ROOM, 2, entries)
-        self.assertRaises(ValueError, self.journal.replace, ROOM, 6, ())
-        self.assertRaises(ValueError, self.journal.replace, OTHER_ROOM, 1, ())
+            self.assertRaises(ValueError, self.journal.replace, ROOM, 2, entries, 2)
+        self.assertRaises(ValueError, self.journal.replace, ROOM, 6, (), 2)
+        self.assertRaises(ValueError, self.journal.replace, OTHER_ROOM, 1, (), 0)
 
         self.check(self.author, ["one", "two", "three tea", "four", "five tea"])
 
@@ -404,7 +443,7 @@ class ReplaceTests(HistoryTestCase):
         author.seq, author.prev = 2, bytes(31) + b"\1"
         # Where the last one that stays is not signed, nobody vouches for it.
         for after, entries in ((2, author.says("a")), (3, ())):
-            told = self.refuse(self.journal.replace(ROOM, after, entries))
+            told = self.refuse(self.journal.replace(ROOM, after, entries, 2))
 
             self.assertIn("this program has a fault", told)
             self.assertEqual(1, len(self.flushLoggedErrors(ValueError)))
@@ -417,7 +456,7 @@ class ReplaceTests(HistoryTestCase):
         here = Here()
         journal = Journal(here, None, None, lambda _: here)
 
-        self.assertRaises(ValueError, journal.replace, ROOM, 0, ())
+        self.assertRaises(ValueError, journal.replace, ROOM, 0, (), 0)
         self.result(journal.close())
 
     def test_failure_changes_nothing(self) -> None:
@@ -425,7 +464,7 @@ class ReplaceTests(HistoryTestCase):
         What could not be written anew is as it was, and can be tried again.
         """
         other = self.hold()
-        told = self.refuse(self.journal.replace(ROOM, 2, self.anew(2).says("other")))
+        told = self.refuse(self.journal.replace(ROOM, 2, self.anew(2).says("other"), 2))
         self.assertIn("another program holds it", told)
         other.rollback()
         self.check(self.author, ["one", "two", "three tea", "four", "five tea"])
@@ -442,11 +481,11 @@ class ReplaceTests(HistoryTestCase):
         anew = Author()
         anew.seq, anew.prev = 2, self.result_of_reading(later)[1].hash
         entries = anew.says("other")
-        replaced = self.journal.replace(ROOM, 2, entries)
+        replaced = self.journal.replace(ROOM, 2, entries, 2)
 
         self.assertEqual(heads, self.journal.heads(ROOM))
         self.assertRaises(ValueError, self.journal.append, self.author.says("six"))
-        self.assertRaises(ValueError, self.journal.replace, ROOM, 2, entries)
+        self.assertRaises(ValueError, self.journal.replace, ROOM, 2, entries, 2)
         done = [
             self.journal.append(self.bob.says("more")),
             self.journal.append(Author(room=OTHER_ROOM).says("elsewhere")),
@@ -477,7 +516,7 @@ class ReplaceTests(HistoryTestCase):
         self.journal = self.open(later)
         done = [
             self.journal.append(self.author.says("six")),
-            self.journal.replace(ROOM, 5, ()),
+            self.journal.replace(ROOM, 5, (), 2),
             self.journal.append(self.bob.says("after")),
         ]
         later.settle()
@@ -498,8 +537,8 @@ class ReplaceTests(HistoryTestCase):
         other = self.hold()
         done = [
             self.journal.append(self.bob.says("lost")),
-            self.journal.replace(ROOM, 2, ()),
-            self.journal.offer(ROOM, 5),
+            self.journal.replace(ROOM, 2, (), 2),
+            self.journal.offer(ROOM, 5, NOTHING),
         ]
         later.settle()
         other.rollback()

@@ -15,7 +15,7 @@ from tests.journals import OTHER_ROOM, ROOM, Author, Here
 from tests.strategies import said_things
 from tests.test_store_history import HistoryTestCase, texts
 from tests.test_store_journal import BOB, OWNER, PLENTY
-from twistedchat.core.entries import TEXT, Entry, Said
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Said
 from twistedchat.store.database import open_database, schema_steps
 from twistedchat.store.journal import Journal
 from twistedchat.store.writing import LOT
@@ -115,16 +115,16 @@ class FirstVersionTests(HistoryTestCase):
         self.assertEqual([2, 0], [self.journal.offered(room) for room in (ROOM, OTHER_ROOM)])
         self.reopen()
         self.assertEqual(2, self.journal.offered(ROOM))
-        self.assertRaises(ValueError, self.journal.replace, ROOM, 1, ())
+        self.assertRaises(ValueError, self.journal.replace, ROOM, 1, (), 2)
 
         self.append(self.author.says("three"))
         self.append(self.author.says("four"))
         self.assertEqual(2, self.journal.offered(ROOM))
-        self.result(self.journal.offer(ROOM, 3))
+        self.result(self.journal.offer(ROOM, 3, NOTHING))
         self.append(self.bob.says("theirs"))
         self.reopen()
         self.assertEqual(3, self.journal.offered(ROOM))
-        self.result(self.journal.replace(ROOM, 3, ()))
+        self.result(self.journal.replace(ROOM, 3, (), 3))
 
         self.assertEqual(3, self.journal.heads(ROOM)[OWNER][0])
 

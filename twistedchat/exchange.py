@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,6 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedchat.core.entries import (
+    LARGEST_NUMBER,
     NOTHING,
     TEXT,
     Entry,
@@ -64,6 +64,8 @@ from twistedchat.rooms import Rooms
 __all__ = [
     "HAND_ON_AFTER",
     "LONGEST_PAUSE",
+    "LONGEST_RETURN",
+    "MOST_CLAIMS",
     "MOST_SHOWN",
     "TELL_AFTER",
     "Exchange",
@@ -82,6 +84,12 @@ MOST_SHOWN = 20
 # loses a packet sends it again within one or two. Whoever claims to hold what there is not can keep
 # texts from being shown one by one, but for no longer than this.
 LONGEST_PAUSE = 3.0
+
+# Seconds in which nothing comes back of what we said and somebody claims to hold, after which it is
+# not waited for any more: as above, and for the same reasons. And how often that is believed of
+# somebody of whom nothing comes: a connection can break, but hardly so often at the wrong time.
+LONGEST_RETURN = LONGEST_PAUSE
+MOST_CLAIMS = 3
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
@@ -107,6 +115,7 @@ class _Partner:
         missed: Those of which something was dropped at any time, so that the next seems to be left
             out.
         removed: The rooms of which we have told it that it was removed.
+        cards: The last invitation of it to each room that we know.
         parted: The rooms that it shared with us earlier in this session, and does not now.
         promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
             holds what was said there.
@@ -121,6 +130,7 @@ class _Partner:
     dropped: dict[Chain, None] = field(default_factory=dict)
     missed: set[Chain] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
+    cards: dict[bytes, Card] = field(default_factory=dict)
     parted: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
     is_behind: bool = False
@@ -228,6 +238,12 @@ class Exchange:
         self._handing_on: IDelayedCall | None = None
         self._catch_ups: dict[bytes, _CatchUp] = {}
         self._pauses: TimeoutQueue[bytes] = TimeoutQueue(clock, LONGEST_PAUSE, self._caught_up)
+        # How far others claim to hold what we said and lack, by room; and how often nothing came.
+        self._claims: dict[bytes, dict[DeviceKey, int]] = {}
+        self._empty_claims: Counter[tuple[bytes, DeviceKey]] = Counter()
+        self._returns: TimeoutQueue[bytes] = TimeoutQueue(
+            clock, LONGEST_RETURN, self._nothing_returned
+        )
 
     def close(self) -> None:
         """
@@ -236,6 +252,7 @@ class Exchange:
         self.posting.close()
         for room in self._pauses.stop():
             self._caught_up(room)
+        self._returns.stop()
         for timer in (self._telling, self._handing_on):
             if timer is not None:
                 timer.cancel()
@@ -442,6 +459,9 @@ class Exchange:
         if partner is None:
             return
         self.posting.went(partner.key)
+        for room, claims in list(self._claims.items()):
+            if partner.key in claims:
+                self._disbelieve(room, partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -507,17 +527,29 @@ class Exchange:
 
     def _news(self, partner: _Partner, room: bytes) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
-        for author, (seq, last) in self._journal.stored_heads(room).items():
+        heads = self._journal.stored_heads(room)
+        heads[self._our_key] = self._journal.offered_head(room)
+        # Not of those who were members once and were pushed out by earlier ones: there can be more
+        # of them than a frame holds.
+        for author, _ in self._rooms.authors(room):
+            seq, last = heads.get(author, (0, NOTHING))
             if seq > partner.told.get((room, author), 0):
                 partner.told[room, author] = seq
                 news[str(author)] = (seq, last.hex())
         return news
 
+    def _shown_head(self, chain: Chain) -> tuple[int, bytes]:
+        # How far others may know that we hold a chain: what we say may be written anew until then.
+        room, author = chain
+        if author == self._our_key:
+            return self._journal.offered_head(room)
+        return self._journal.stored_heads(room).get(author, (0, NOTHING))
+
     def _tell_again(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
         for start in range(0, len(chains), MOST_ROOMS):
             held: dict[str, dict[str, tuple[int, str]]] = {}
             for room, author in chains[start : start + MOST_ROOMS]:
-                seq, last = self._journal.stored_heads(room).get(author, (0, NOTHING))
+                seq, last = self._shown_head((room, author))
                 held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
             link.say(Have(rooms=held, again=True))
 
@@ -621,7 +653,8 @@ class Exchange:
         room, author = chain
         if author != self._our_key:
             return await self._journal.read(room, author, after, MOST_READ)
-        await self.posting.offer(room, head)
+        stored = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+        await self.posting.offer(room, *stored)
         entries = await self._journal.read(room, author, after, MOST_READ)
         # What has been written meanwhile can still be recalled.
         return [entry for entry in entries if entry.seq <= head]
@@ -635,12 +668,17 @@ class Exchange:
         last: int | None,
     ) -> None:
         self._reading.discard((link, chain))
-        room, _ = chain
+        room, author = chain
         is_shared = room in self._rooms.shared_with(partner.key)
         if self._partners.get(link) is not partner or not entries or not is_shared:
             return
         run = run_from(entries)
         end = run.seq + len(run.said) - 1
+        if author == self._our_key:
+            head, _ = self._journal.offered_head(room)
+            if head - run.seq >= MOST_SHOWN and not partner.outbox.has_sent(chain):
+                # So that it knows how much is to come: see `_show`.
+                self._tell(link, [room])
         self._send(link, partner, run, entries)
         if last is None or end < last:
             self.pump(link)
@@ -661,7 +699,8 @@ class Exchange:
             frame: What it said.
         """
         partner = self._partners.get(link)
-        if partner is None or link.session is None:
+        if partner is None or link.session is None or not link.session.lets_them_in:
+            # A stranger shares nothing with us.
             return
         direct = self._rooms.direct(partner.key)
         contact = self._contacts.find(partner.key)
@@ -723,7 +762,9 @@ class Exchange:
         record = self._rooms.find(room)
         if record is not None and record.inviter == partner.key and self._rooms.is_awaited(room):
             promises = partner.promises.setdefault(room, {})
-            promises.update({author: seq for author, (seq, _) in islice(told.items(), MOST_TOLD)})
+            promises.update({author: seq for author, (seq, _) in told.items()})
+            for one_too_many in list(promises)[MOST_TOLD:]:
+                del promises[one_too_many]
             self._check_invitation(partner, record)
 
     def _told(
@@ -731,7 +772,7 @@ class Exchange:
     ) -> None:
         room, author = chain
         outbox = partner.outbox
-        head, our_hash = self._journal.stored_heads(room).get(author, (0, NOTHING))
+        head, our_hash = self._shown_head(chain)
         if outbox.has_given_up(chain):
             return
         if (link, chain) in self._comparing:
@@ -775,10 +816,17 @@ class Exchange:
     def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
         room, author = chain
         partner.outbox.told(chain, min(seq, head))
-        # Where it holds more than we ever said, we have lost ours: that it has what we hold is
-        # shown when all of it has come back.
-        if author == self._our_key and seq <= head:
+        if author != self._our_key:
+            return
+        if seq <= head:
             self._acknowledged(room, partner.key, seq)
+        elif self._empty_claims[room, partner.key] < MOST_CLAIMS:
+            # Where it holds more than anybody can have seen, we have lost ours.
+            if room not in self._claims:
+                self._claims[room] = {}
+                self._returns.restart(room)
+                self.posting.await_back(room)
+            self._claims[room][partner.key] = seq
 
     def _out_of_step(self, partner: _Partner, chain: Chain) -> None:
         partner.outbox.give_up(chain)
@@ -787,13 +835,40 @@ class Exchange:
             self._told_out_of_step.add(contact.key)
             self._publish(OutOfStep(contact))
 
+    def _returned(self, room: bytes, key: DeviceKey, end: int) -> None:
+        # Of what we lack somebody has sent so much.
+        claims = self._claims.get(room, {})
+        if claims.get(key, end + 1) <= end:
+            del claims[key]
+            if not claims:
+                del self._claims[room]
+                self._returns.cancel(room)
+                self.posting.no_longer_awaited(room)
+
+    def _nothing_returned(self, room: bytes) -> None:
+        for key in list(self._claims[room]):
+            for partner in list(self._partners.values()):
+                if partner.key == key:
+                    self._out_of_step(partner, (room, self._our_key))
+            self._disbelieve(room, key)
+
+    def _disbelieve(self, room: bytes, key: DeviceKey) -> None:
+        # Else whoever claims something again and again could keep us from saying anything there.
+        self._empty_claims[room, key] += 1
+        self._returned(room, key, LARGEST_NUMBER)
+
     def _check_invitation(self, partner: _Partner, record: RoomRecord) -> None:
         # Whoever invited us holds nothing more that we lack, and nobody there has added us.
         room = record.room
         promises = partner.promises.get(room, {})
-        is_inviter = partner.key == record.inviter
-        if not (is_inviter and self._rooms.is_awaited(room) and str(record.founder) in promises):
+        card = partner.cards.get(room)
+        if partner.key != record.inviter or not self._rooms.is_awaited(room):
             return
+        if card is None or str(record.founder) not in promises:
+            return
+        # What it has said itself, and nobody has seen yet, it tells nobody until it sends it.
+        for key, seq in ((record.founder, card.word), (partner.key, card.mine)):
+            promises[str(key)] = max(seq, promises.get(str(key), 0))
         heads = self._journal.stored_heads(room)
         authors = [author for author, _ in self._rooms.authors(room)]
         lacking = [
@@ -892,6 +967,10 @@ class Exchange:
 
         if self._rooms.invited(card, partner.key, not_kept):
             self.rooms_changed()
+        record = self._rooms.find(bytes.fromhex(card.room))
+        if record is not None:
+            partner.cards[record.room] = card
+            self._check_invitation(partner, record)
 
     def run_received(self, link: PeerProtocol, frame: RunFrame) -> None:
         """
@@ -923,6 +1002,9 @@ class Exchange:
         if partner.outbox.has_given_up(chain):
             # It goes on where we part.
             return
+        if run.author == self._our_key:
+            self._take_back(link, partner, entries)
+            return
         try:
             taken = take_run(entries, self._journal.heads(run.room))
         except RemoteProtocolError:
@@ -938,8 +1020,6 @@ class Exchange:
             # By somebody of whom we do not know (yet) that they may, or beyond their end.
             partner.drop(chain)
         elif isinstance(taken, Forked):
-            if run.author == self._our_key:
-                self._out_of_step(partner, chain)
             partner.outbox.give_up(chain)
             self._forked(link, taken.entry)
         elif not taken:
@@ -957,6 +1037,34 @@ class Exchange:
                 lambda failure: self._not_kept(link, run.room, failure),
                 callbackArgs=(partner, taken),
             ).addErrback(self._log_failure)
+
+    def _take_back(self, link: PeerProtocol, partner: _Partner, entries: tuple[Entry, ...]) -> None:
+        room, author = entries[0].room, entries[0].author
+
+        def kept(taken: tuple[Entry, ...] | Forked) -> None:
+            if isinstance(taken, Forked):
+                self._out_of_step(partner, (room, author))
+                self._forked(link, taken.entry)
+                self._returned(room, partner.key, LARGEST_NUMBER)
+            elif taken:
+                end = taken[-1].seq
+                self._journal.keep_receipt(room, partner.key, end)
+                self._has_stored(None, partner, taken)
+                del self._empty_claims[room, partner.key]
+                if room in self._claims:
+                    self._returns.restart(room)
+                self._returned(room, partner.key, end)
+            else:
+                partner.told.pop((room, author), None)
+                self._tell(link, [room])
+
+        def not_kept(failure: Failure) -> None:
+            self._returned(room, partner.key, LARGEST_NUMBER)
+            self._not_kept(link, room, failure)
+
+        self.posting.take_back(room, entries).addCallbacks(kept, not_kept).addErrback(
+            self._log_failure
+        )
 
     def _can_take(self, entry: Entry) -> bool:
         # Behind entries that count others may come in the same run, by the signature of which those

@@ -522,14 +522,17 @@ class IJournal(Interface):
             place: Which.
         """
 
-    def replace(room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+    def replace(
+        room: bytes, after: int, entries: Sequence[Entry], offered: int
+    ) -> Deferred[None]:
         """
         Write our own entries in a room anew, from some number on: how one is recalled.
 
         Args:
             room: Where.
-            after: The number of the last one that stays, not below `offered`.
+            after: The number of the last one that stays, not below `offered`. It is signed.
             entries: What follows it now; all that did before is gone.
+            offered: How far others may have seen them then, at least ``after``.
 
         Returns:
             Fires when it is on the disk, or fails with
@@ -547,13 +550,27 @@ class IJournal(Interface):
             The number of the last one; 0 where nobody can have seen any.
         """
 
-    def offer(room: bytes, seq: int) -> Deferred[None]:
+    def offered_head(room: bytes) -> tuple[int, bytes]:
+        """
+        The last of our entries in a room that is on the disk and others may have seen.
+
+        This is what they may be told that we hold: what is beyond can be written anew.
+
+        Args:
+            room: Which.
+
+        Returns:
+            Its number and hash; those of none where there is none.
+        """
+
+    def offer(room: bytes, seq: int, digest: bytes) -> Deferred[None]:
         """
         Remember that others may see our entries in a room, before they do.
 
         Args:
             room: Which.
             seq: The number of the last one that they may see.
+            digest: Its hash.
 
         Returns:
             Fires when it is on the disk, or fails with

@@ -7,9 +7,10 @@ What is on the disk is never lost; what others may have seen is never changed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeAlias, cast
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -25,12 +26,12 @@ from twistedchat.core.entries import (
     next_time,
     sign_run,
 )
-from twistedchat.core.errors import ChatError, NotSent, StoreError
+from twistedchat.core.errors import ChatError, NotSent, RemoteProtocolError, StoreError
 from twistedchat.core.frames import size_of
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.pieces import cut_text
 from twistedchat.core.rooms import MEMBERSHIP
-from twistedchat.core.sync import how_many_fit
+from twistedchat.core.sync import Forked, how_many_fit, take_run
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.timeouts import TimeoutQueue
 
@@ -42,6 +43,8 @@ LONGEST_RECEIPT = 5.0
 
 # Bytes of what is said that are read from the journal at one time: a full frame's worth.
 MOST_READ = 48 * 1024
+
+_Returned: TypeAlias = tuple[Entry, ...] | Forked
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +67,16 @@ class Posted:
     stored: Deferred[None] = field(default_factory=Deferred)
     received: Deferred[bool] = field(default_factory=Deferred)
     waits_for: set[DeviceKey] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _ComingBack:
+    """
+    Some of what we said, which somebody else has kept.
+    """
+
+    entries: tuple[Entry, ...]
+    taken: Deferred[_Returned] = field(default_factory=Deferred)
 
 
 class Posting:
@@ -97,10 +110,13 @@ class Posting:
         self._there = there
         self._wrote = wrote
         self._rewrote = rewrote
-        # How far ours are going to be offered to others, and where one is being recalled: what
-        # somebody may see must not be changed, and what is being changed nobody may see.
+        # How far ours are going to be offered to others, and where some are being written anew:
+        # what somebody may see must not be changed, and what is being changed nobody may see.
         self._offering: dict[bytes, int] = {}
-        self._recalling: set[bytes] = set()
+        self._rewriting: set[bytes] = set()
+        # Where others hold more of what we said than we do, which comes back: see `take_back`.
+        self._awaited: set[bytes] = set()
+        self._coming_back: dict[bytes, deque[_ComingBack]] = {}
         # What is to be said in each room, while something else is being written there.
         self._unsaid: dict[bytes, deque[Posted]] = {}
         self._writing: set[bytes] = set()
@@ -224,15 +240,8 @@ class Posting:
             raise ChatError("It cannot be taken back: members were added or removed after it.")
         said = [entry.said for entry in entries if entry is not last]
         anew = self._signed(room, offered, entries[0].prev, said)
-        self._writing.add(room)
-        self._recalling.add(room)
-        try:
-            await self._journal.replace(room, offered, anew)
-        finally:
-            self._recalling.discard(room)
-            self._writing.discard(room)
-            self._write(room)
-            self._rewrote(room)
+        with self._writing_anew(room):
+            await self._journal.replace(room, offered, anew, offered)
         unreceived = self._unreceived.get(room, deque())
         for posted in list(unreceived):
             if posted.seq == last.seq:
@@ -241,25 +250,129 @@ class Posting:
                 posted.seq -= 1
         return last.said.body
 
+    @contextmanager
+    def _writing_anew(self, room: bytes) -> Iterator[None]:
+        self._writing.add(room)
+        self._rewriting.add(room)
+        try:
+            yield
+        finally:
+            self._rewriting.discard(room)
+            self._writing.discard(room)
+            self._go_on(room)
+            self._rewrote(room)
+
+    def _go_on(self, room: bytes) -> None:
+        # What came back goes first: what is to be said follows it.
+        if self._coming_back.get(room):
+            self._begin_taking_back(room)
+        else:
+            self._write(room)
+
+    def await_back(self, room: bytes) -> None:
+        """
+        Somebody holds more of what we said than we do: show nobody what would be a second version.
+
+        Args:
+            room: Where.
+        """
+        self._awaited.add(room)
+
+    def no_longer_awaited(self, room: bytes) -> None:
+        """
+        It has come back, or will not.
+
+        Args:
+            room: Where.
+        """
+        if room in self._awaited:
+            self._awaited.discard(room)
+            self._rewrote(room)
+
+    def take_back(self, room: bytes, entries: tuple[Entry, ...]) -> Deferred[_Returned]:
+        """
+        Keep what we said once and do not hold any more, where a journal was lost or is an old copy.
+
+        What we have said since, and nobody can have seen, is written anew behind it.
+
+        Args:
+            room: Where we said it.
+            entries: What somebody else has kept of it, checked.
+
+        Returns:
+            Fires with those that were lacking, when they are on the disk; or with the proof that we
+            have said something else with these numbers, which others may have seen. Fails with
+            `StoreError`.
+        """
+        coming = _ComingBack(entries)
+        self._coming_back.setdefault(room, deque()).append(coming)
+        if room not in self._writing:
+            self._begin_taking_back(room)
+        return coming.taken
+
+    def _begin_taking_back(self, room: bytes) -> None:
+        coming = self._coming_back[room].popleft()
+        if not self._coming_back[room]:
+            del self._coming_back[room]
+        Deferred.fromCoroutine(self._take_back(room, coming.entries)).addCallbacks(
+            coming.taken.callback, coming.taken.errback
+        )
+
+    async def _take_back(self, room: bytes, entries: tuple[Entry, ...]) -> _Returned:
+        with self._writing_anew(room):
+            head = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+            offered = min(self._offered(room), head[0])
+            ours = await self._read_all(room, offered)
+            last = ours[0].prev if ours else head[1]
+            try:
+                taken = take_run(entries, {self._our_key: (offered, last)})
+            except RemoteProtocolError:
+                # What came before it could not be kept.
+                return ()
+            if not taken or isinstance(taken, Forked):
+                return taken
+            # As far as it is the same it is there already.
+            common = sum(
+                1 for one, other in zip(ours, taken, strict=False) if one.hash == other.hash
+            )
+            ours = ours[common:]
+            end = taken[-1]
+            if not ours:
+                fresh = taken[common:]
+                await self._journal.offer(room, end.seq, end.hash)
+                if fresh:
+                    await self._journal.append(fresh)
+                return fresh
+            if any(one.said.kind in MEMBERSHIP for one in ours):
+                # Others' words tell of its number.
+                return Forked(end)
+            anew = self._signed(room, end.seq, end.hash, [one.said for one in ours])
+            await self._journal.replace(room, offered, [*taken, *anew], end.seq)
+            for posted in self._unreceived.get(room, ()):
+                if posted.seq > offered + common:
+                    posted.seq += end.seq - offered - common
+            return taken
+
     def _offered(self, room: bytes) -> int:
         return max(self._journal.offered(room), self._offering.get(room, 0))
 
     def may_offer(self, room: bytes) -> bool:
         """
-        Whether ours in a room may be shown to others now: not while one is being recalled.
+        Whether ours in a room may be shown to others now: not while some are written anew.
 
         Args:
             room: Which.
         """
-        return room not in self._recalling
+        return room not in self._rewriting and room not in self._awaited
 
-    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+    def offer(self, room: bytes, seq: int, digest: bytes) -> Deferred[None]:
         """
         Remember that others may see ours from now on, before they do.
 
         Args:
             room: Where.
             seq: The number of the last one that they may see.
+            digest: Its hash.
 
         Returns:
             Fires when it is on the disk, or fails with `StoreError`.
@@ -267,7 +380,13 @@ class Posting:
         if self._journal.offered(room) >= seq:
             return succeed(None)
         self._offering[room] = max(seq, self._offering.get(room, 0))
-        return self._journal.offer(room, seq)
+
+        def done(result: Failure | None) -> Failure | None:
+            if self._offering.get(room) == seq:
+                del self._offering[room]
+            return result
+
+        return self._journal.offer(room, seq, digest).addBoth(done)
 
     async def _read_all(self, room: bytes, after: int) -> list[Entry]:
         entries: list[Entry] = []
@@ -307,12 +426,12 @@ class Posting:
             posted.seq = seq + len(said)
         entries = self._signed(room, seq, prev, said)
         self._writing.add(room)
-        there = self._there(room)
+        there = self._there(room) if self.may_offer(room) else set()
         writing: list[Deferred[None]] = []
         if there:
             # Before anybody can see it, as is said in `IJournal.offer`; and before it is kept: a
             # failure takes with it what is written behind it, and nothing that was before.
-            writing.append(self.offer(room, entries[-1].seq))
+            writing.append(self.offer(room, entries[-1].seq, entries[-1].hash))
         writing.append(self._journal.append(entries))
 
         def stored(_: object) -> None:
@@ -322,7 +441,7 @@ class Posting:
                 posted.waits_for = there & self._there(room)
             self._unreceived.setdefault(room, deque()).extend(going)
             self._wrote(entries)
-            self._write(room)
+            self._go_on(room)
             for posted in going:
                 posted.stored.callback(None)
 
@@ -334,7 +453,7 @@ class Posting:
                 error = NotSent(f"Not kept, and so not sent: {reason.getErrorMessage()}")
                 posted.stored.errback(error)
             reason.trap(StoreError)
-            self._write(room)
+            self._go_on(room)
 
         gatherResults(writing, consumeErrors=True).addCallbacks(stored, failed).addErrback(
             lambda failure: self._log.failure("Posting failed", failure)

@@ -66,13 +66,16 @@ class Rooms:
         self._direct: dict[DeviceKey, bytes] = {}
         self._mate_of: dict[bytes, DeviceKey] = {}
         self._records = {record.room: record for record in journal.rooms()}
+        waiting = [one.room for one in self._records.values() if one.stay is Stay.INVITED]
+        for room in waiting[:-MOST_INVITATIONS]:
+            del self._records[room]
         self._memberships: dict[bytes, Membership] = {}
         self._leaving: set[bytes] = set()
         # Those who say that we are in a room in which we are not, as far as we know, beside whoever
         # said it first.
         self._hosts: dict[bytes, dict[DeviceKey, None]] = {}
         for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
-            self._membership(entry.room).take([entry])
+            self._memberships.setdefault(entry.room, Membership(entry.room)).take([entry])
         for record in list(self._records.values()):
             member = self._membership(record.room).find(our_key)
             if record.stay is Stay.JOINED and member is not None and not member.is_in:
@@ -82,7 +85,8 @@ class Rooms:
         self._find_mates()
 
     def _membership(self, room: bytes) -> Membership:
-        return self._memberships.setdefault(room, Membership(room))
+        # What others only speak of is not kept.
+        return self._memberships.get(room) or Membership(room)
 
     # Which there are.
 
@@ -376,7 +380,7 @@ class Rooms:
         record = self._records.get(room)
         if record is None or not any(entry.said.kind in MEMBERSHIP for entry in entries):
             return False
-        membership = self._membership(room)
+        membership = self._memberships.setdefault(room, Membership(room))
         before = {member.key for member in membership.members() if member.is_in}
         if not membership.take(entries):
             return False
@@ -428,6 +432,7 @@ class Rooms:
             nonce=membership.nonce.hex(),
             seen=heads.get(key, (0, NOTHING))[0],
             word=heads.get(membership.founder, (0, NOTHING))[0],
+            mine=heads.get(self._our_key, (0, NOTHING))[0],
         )
 
     def invited(self, card: Card, inviter: DeviceKey, not_kept: Callable[[Failure], None]) -> bool:

@@ -1786,7 +1786,19 @@ class MemoryJournal:
         """
         return self._offers.get(room, 0)
 
-    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+    def offered_head(self, room: bytes) -> tuple[int, bytes]:
+        """
+        The last of ours that is kept and may have been seen: see `IJournal`.
+        """
+        offered = self.offered(room)
+        ours = (
+            (one.seq, one.hash)
+            for one in reversed(self.entries)
+            if (one.room, one.author) == (room, self.owner) and one.seq <= offered
+        )
+        return next(ours, (0, NOTHING))
+
+    def offer(self, room: bytes, seq: int, digest: bytes) -> Deferred[None]:
         """
         Others may see ours from now on: see `IJournal`.
         """
@@ -1796,7 +1808,9 @@ class MemoryJournal:
 
         return self._do(offer)
 
-    def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+    def replace(
+        self, room: bytes, after: int, entries: Sequence[Entry], offered: int
+    ) -> Deferred[None]:
         """
         Write our own entries anew: see `IJournal`.
         """
@@ -1815,6 +1829,7 @@ class MemoryJournal:
                 self._stored[room][author] = (stay[-1].seq, stay[-1].hash)
             self._store(entries)
             self._heads = self._copy_of_stored()
+            self._offers[room] = offered
 
         return self._do(replace)
 

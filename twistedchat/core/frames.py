@@ -2,7 +2,7 @@
 What two nodes say to each other in a session: one JSON object (RFC 8259) a line.
 
 Unknown frames and unknown members are passed over, so that later nodes can say more; what is broken
-ends the session. Specified in ``docs/protocol.md``. Without any I/O.
+ends the session. Specified in ``docs/protocol-secure.md``. Without any I/O.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class Card(_Tagged, frozen=True, tag="card"):
         nonce: What it was made with.
         seen: The number of the receiver's last entry there that the sender holds.
         word: The number of the founder's.
+        mine: The number of the sender's own.
     """
 
     room: _Hash
@@ -159,6 +160,7 @@ class Card(_Tagged, frozen=True, tag="card"):
     nonce: _Hint
     seen: _Count = 0
     word: _Count = 0
+    mine: _Count = 0
 
 
 class RunFrame(_Tagged, frozen=True, tag="run"):

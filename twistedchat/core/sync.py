@@ -141,6 +141,15 @@ class Outbox:
         """
         return self._theirs.get(chain, 0)
 
+    def has_sent(self, chain: Chain) -> bool:
+        """
+        Whether something of a chain went to the other side.
+
+        Args:
+            chain: Which.
+        """
+        return chain in self._sent
+
     def told(self, chain: Chain, seq: int) -> None:
         """
         The other side told how far it holds a chain.

@@ -265,7 +265,9 @@ class SimulatedJournal:
         for entry in entries:
             self._stored.setdefault(entry.room, {})[entry.author] = (entry.seq, entry.hash)
 
-    def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+    def replace(
+        self, room: bytes, after: int, entries: Sequence[Entry], offered: int
+    ) -> Deferred[None]:
         """
         Write our own entries anew: see `IJournal`.
         """
@@ -273,6 +275,7 @@ class SimulatedJournal:
 
         def apply(disk: Disk) -> None:
             disk.chains[chain] = [*disk.chains[chain][:after], *entries]
+            disk.offers[room] = offered
             self._committed(entries)
 
         def known(_: object) -> None:
@@ -281,10 +284,18 @@ class SimulatedJournal:
                 heads.pop(self._owner, None)
                 if left:
                     heads[self._owner] = (left[-1].seq, left[-1].hash)
+            self._offers[room] = offered
 
         return self._put(apply, known)
 
-    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+    def offered_head(self, room: bytes) -> Head:
+        """
+        The last of ours that is kept and may have been seen: see `IJournal`.
+        """
+        ours = self._disk.chains.get((room, self._owner), [])[: self.offered(room)]
+        return (ours[-1].seq, ours[-1].hash) if ours else (0, NOTHING)
+
+    def offer(self, room: bytes, seq: int, digest: bytes) -> Deferred[None]:
         """
         Others may see ours from now on: see `IJournal`.
         """

@@ -142,6 +142,17 @@ SELECT max(coalesce(number, 0)) FROM (
     UNION ALL SELECT max(seen) FROM addresses
 )
 """
+# How far others may have seen what we said, with the hash of that; less than nothing where an
+# earlier version has not kept it.
+_OFFERS = """
+SELECT name, offered, (
+    SELECT hash FROM entries
+    WHERE room = rooms.id
+    AND author = (SELECT id FROM keys WHERE key = ?)
+    AND seq = offered
+)
+FROM rooms
+"""
 _MEMBERSHIP = f"""
 SELECT
     rooms.name, keys.key, entries.seq, before.hash,
@@ -279,14 +290,16 @@ class Journal:
             self._seen[Address(host, port)] = seen
 
     def _load_offers(self, connection: sqlite3.Connection) -> None:
-        self._offers: dict[bytes, int] = dict(connection.execute("SELECT name, offered FROM rooms"))
-        # Where an earlier version has not kept it, that is our last entry.
-        self._unwritten_offers = {
-            room: self._head((room, self._owner))[0] if self._owner else 0
-            for room, seq in self._offers.items()
-            if seq < 0
-        }
-        self._offers |= self._unwritten_offers
+        self._offers: dict[bytes, Head] = {}
+        self._unwritten_offers: dict[bytes, int] = {}
+        owner = self._owner.raw if self._owner else b""
+        for room, seq, digest in connection.execute(_OFFERS, (owner,)):
+            self._offers[room] = (seq, digest or NOTHING)
+            if seq < 0:
+                # That is our last entry.
+                head = self._head((room, self._owner)) if self._owner else (0, NOTHING)
+                self._offers[room] = head
+                self._unwritten_offers[room] = head[0]
         # The same with those that are still to be written.
         self._offering = dict(self._offers)
 
@@ -354,7 +367,15 @@ class Journal:
         """
         How far others may have seen our entries: see `twistedchat.interfaces.IJournal`.
         """
-        return self._offers.get(room, 0)
+        return self._offers.get(room, (0, NOTHING))[0]
+
+    def offered_head(self, room: bytes) -> Head:
+        """
+        The last of ours that is kept and may have been seen: see `twistedchat.interfaces.IJournal`.
+        """
+        stored = self._stored.get(room, {})
+        head = stored.get(self._owner, (0, NOTHING)) if self._owner else (0, NOTHING)
+        return min(head, self._offers.get(room, (0, NOTHING)))
 
     # What is written.
 
@@ -469,21 +490,23 @@ class Journal:
         self._put(Record(self._generation, record, done))
         return done
 
-    def offer(self, room: bytes, seq: int) -> Deferred[None]:
+    def offer(self, room: bytes, seq: int, digest: bytes) -> Deferred[None]:
         """
         Remember that others may see our entries: see `twistedchat.interfaces.IJournal`.
         """
         if self._closing:
             return fail(self._closed())
-        seq = max(seq, self._offering.get(room, 0))
-        if seq == self.offered(room):
+        head = max((seq, digest), self._offering.get(room, (0, NOTHING)))
+        if head[0] == self.offered(room):
             return succeed(None)
-        self._offering[room] = seq
+        self._offering[room] = head
         done: Deferred[None] = Deferred()
-        self._put(Offer(self._generation, room, seq, done))
+        self._put(Offer(self._generation, room, head, done))
         return done
 
-    def replace(self, room: bytes, after: int, entries: Sequence[Entry]) -> Deferred[None]:
+    def replace(
+        self, room: bytes, after: int, entries: Sequence[Entry], offered: int
+    ) -> Deferred[None]:
         """
         Write our own entries anew: see `twistedchat.interfaces.IJournal`.
 
@@ -509,13 +532,16 @@ class Journal:
             head = (entry.seq, entry.hash)
         if entries and not entries[-1].signature:
             raise ValueError("the last entry is not signed")
-        if after < self._offering.get(room, 0):
+        shown = next(((one.seq, one.hash) for one in entries if one.seq == offered), None)
+        if shown is None and offered != self.offered(room):
+            raise ValueError(f"entry {offered} is none of those that can be shown")
+        if after < self._offering.get(room, (0, NOTHING))[0]:
             return fail(StoreError("Others are just being shown that. It cannot be changed now."))
         self._see_times(entries)
         self._replacing.add(room)
         done: Deferred[None] = Deferred()
         number = self._take_numbers(len(entries))
-        self._put(Replace(self._generation, number, chain, after, entries, done))
+        self._put(Replace(self._generation, number, chain, after, entries, shown, done))
         return done
 
     def _put(self, item: Item) -> None:
@@ -611,7 +637,7 @@ class Journal:
             case Plain():
                 self._settled = item.number
             case Offer():
-                self._offers[item.room] = item.seq
+                self._offers[item.room] = item.head
             case Record():
                 self._records[item.record.room] = item.record
             case Replace():
@@ -622,6 +648,8 @@ class Journal:
                     heads[author] = item.head
                     if item.head[0] == 0:
                         del heads[author]
+                if item.shown is not None:
+                    self._offers[room] = self._offering[room] = item.shown
 
     def _not_written(self, group: list[Item], failure: Failure) -> None:
         if group[0].generation == self._generation:

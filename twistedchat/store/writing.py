@@ -172,7 +172,7 @@ class Offer:
 
     generation: int
     room: bytes
-    seq: int
+    head: Head
     done: Deferred[None]
 
 
@@ -209,6 +209,7 @@ class Replace:
 
     Attributes:
         number: That of the first in the order of arrival.
+        shown: The last one that others may have seen then; ``None`` where that stays the same.
         head: How far the chain reaches then; once it is written.
     """
 
@@ -217,6 +218,7 @@ class Replace:
     chain: Chain
     after: int
     entries: Sequence[Entry]
+    shown: Head | None
     done: Deferred[None]
     head: Head = field(default=(0, NOTHING))
 
@@ -388,7 +390,7 @@ class Writer:
                     plain += self._plain_columns(item)
                     last = item.number
                 case Offer():
-                    offers[item.room] = item.seq
+                    offers[item.room] = item.head[0]
                 case Record():
                     records.append((_INTO_RECORDS, self._record_columns(item.record)))
                 case Fork():
@@ -491,6 +493,8 @@ class Writer:
                 *self._names(),
                 *_insertions(_INTO_ENTRIES, 9, values),
             ]
+            if replace.shown is not None:
+                statements.append((_OFFER, (replace.shown[0], which["room"])))
             for statement in statements:
                 connection.execute(*statement)
             last = replace.number + len(entries) - 1

@@ -15,7 +15,7 @@ from typing_extensions import override
 from zope.interface.verify import verifyObject
 
 from tests.people import MALLORY, PORT, Impostor, PeopleTestCase, SessionCaller, hello
-from twistedchat import node as node_module
+from twistedchat import plain
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import LARGEST_PIECE, Dialect, Kind, decode
 from twistedchat.core.entries import NOTHING, Said, sign_run
@@ -187,7 +187,7 @@ class NodeTests(NodeTestCase):
         for dialect in Dialect:
             with two_nodes(dialect=dialect) as pair:
                 # So it is where a classic program was a moment ago.
-                pair.ours._learn(pair.their_address)
+                pair.ours._plain.learn(pair.their_address)
                 pair.ours.send_text(pair.their_address, "hello")
                 pair.ours.connect(pair.their_address, manual=True)
                 pair.ours.send_text(pair.their_address, "exit")
@@ -625,7 +625,7 @@ class SendingTests(NodeTestCase):
             self.failureResultOf(self.send(Address(OUTSIDE, number), "hello"), PeerRefused)
 
         self.assertEqual({}, self.node._turns._turns)
-        self.assertEqual({}, self.node._learned)
+        self.assertEqual({}, self.node._plain._learned)
         self.assertEqual(set(), self.node._under_way)
 
 
@@ -749,7 +749,7 @@ class QuestionTests(NodeTestCase):
         """
         Of very many addresses the one that was learned first is asked again.
         """
-        self.patch(node_module, "MOST_LEARNED", 2)
+        self.patch(plain, "MOST_LEARNED", 2)
         there = self.listen()
         self.send(ANN, "hello")
         for port in (7003, 7004):
@@ -759,7 +759,7 @@ class QuestionTests(NodeTestCase):
         self.send(ANN, "hello")
 
         self.assertEqual(2, len(there.calls))
-        self.assertEqual(2, len(self.node._learned))
+        self.assertEqual(2, len(self.node._plain._learned))
 
     def test_being_asked_makes_no_peer(self) -> None:
         """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from twisted.application.internet import StreamServerEndpointService
@@ -23,16 +22,9 @@ from zope.interface import implementer
 from twistedchat.acquaintances import Acquaintances
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import (
-    ClassicMessage,
     Dialect,
     Kind,
-    UnknownText,
-    connect_message,
-    encode,
-    exit_message,
     kind_of,
-    split_text,
-    text_message,
 )
 from twistedchat.core.errors import (
     ChatError,
@@ -43,18 +35,15 @@ from twistedchat.core.errors import (
     TooMuchToSend,
 )
 from twistedchat.core.events import (
-    ConnectReceived,
     Event,
     ExitReceived,
     NearbyChanged,
-    PlainTextReceived,
     Progress,
     RoomChange,
     Sent,
     SessionOpened,
     Speaker,
     TextsStranded,
-    UnknownTextReceived,
 )
 from twistedchat.core.frames import Card, Frame, Have, Knock, Met, RunFrame, Seek
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
@@ -91,21 +80,17 @@ from twistedchat.peers.protocol import PeerFactory, PeerProtocol
 from twistedchat.peers.registry import PeerRegistry
 from twistedchat.peers.sessions import Sessions
 from twistedchat.peers.turns import Turns
+from twistedchat.plain import Compose, PlainTalk
 from twistedchat.rooms import Rooms
 from twistedchat.whereabouts import Whereabouts
 
-__all__ = ["LONGEST_GOODBYE", "MOST_LEARNED", "MOST_WAITING", "Node", "Store", "Surroundings"]
+__all__ = ["LONGEST_GOODBYE", "MOST_WAITING", "Node", "Store", "Surroundings"]
 
 # Texts waiting to go out. Beyond what anybody types; at 64 KiB each, at most 64 MiB.
 MOST_WAITING = 1024
 
 # Seconds in which exit is said to everybody. Whoever quits waits for it.
 LONGEST_GOODBYE = 2.0
-
-# Addresses of which we remember what answers there: as many as there are peers on the lists.
-MOST_LEARNED = 1024
-
-Compose = Callable[[Dialect], ClassicMessage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +170,22 @@ class Node(MultiService):
         clock = surroundings.clock
         self._clock = clock
         self._surroundings = surroundings
-        self._dialect = dialect
-        self._secure_only = secure_only
         self._journal = store.journal
         self._contacts = store.contacts
         self.registry = PeerRegistry()
         self.registry.setServiceParent(self)
-        self._doorman = Doorman(clock, self._heard)
+        self._doorman = Doorman(clock, lambda host, messages: self._plain.heard(host, messages))
         self._dialler = Dialler(surroundings.reactor, clock, surroundings.ask, self._doorman)
+        self._plain = PlainTalk(
+            clock,
+            self.registry,
+            store.journal,
+            self._dialler,
+            team=team,
+            port=port,
+            dialect=dialect,
+            is_refused=secure_only,
+        )
         self._rooms = Rooms(self.key, store.contacts, store.journal, self.registry.publish)
         self._sessions = Sessions(
             clock,
@@ -228,7 +221,7 @@ class Node(MultiService):
             self._sessions,
             self.registry,
             self._let_in,
-            self._unlearn,
+            self._plain.unlearn,
         )
         self._whereabouts = Whereabouts(
             clock, surroundings.randomness, store.contacts, self._rooms.mates, self._sessions
@@ -236,8 +229,6 @@ class Node(MultiService):
         for endpoint in endpoints:
             listening = StreamServerEndpointService(endpoint, PeerFactory(self._doorman))
             listening.setServiceParent(self)
-        # Addresses at which a classic program was, the one that was learned last last.
-        self._learned: dict[Address, None] = {}
         self._turns: Turns[Address] = Turns()
         self._under_way: set[Deferred[Sent]] = set()
         self._goodbye: Deferred[None] | None = None
@@ -376,7 +367,7 @@ class Node(MultiService):
             return refusal
         if link.their_address is not None:
             # Whatever was there before, now it is a node.
-            self._unlearn(link.their_address)
+            self._plain.unlearn(link.their_address)
         self._exchange.session_opened(link)
         contact = self._contacts.find(session.their_key)
         if session.lets_them_in and contact is None:
@@ -717,14 +708,10 @@ class Node(MultiService):
             return self._follow(self._send_secure(recipient, text), text)
         if isinstance(recipient, RoomId):
             return self._follow(self._send_to_room(recipient.raw, text), text)
-        return self._follow(
-            self._send_in_turn(
-                recipient,
-                lambda dialect: text_message(dialect, self.port, self.team, text),
-                lambda key: self._send_secure(key, text),
-            ),
-            text,
+        in_turn = self._send_in_turn(
+            recipient, self._plain.text(text), lambda key: self._send_secure(key, text)
         )
+        return self._follow(in_turn, text)
 
     def connect(self, recipient: Recipient, *, manual: bool) -> Deferred[Sent]:
         """
@@ -735,11 +722,7 @@ class Node(MultiService):
         if isinstance(recipient, RoomId):
             raise TypeError("a room is joined, and not connected to")
         return self._follow(
-            self._send_in_turn(
-                recipient,
-                lambda dialect: connect_message(dialect, self.port, self.team, manual=manual),
-                self._connect_secure,
-            )
+            self._send_in_turn(recipient, self._plain.connect(manual=manual), self._connect_secure)
         )
 
     def leave(self) -> Deferred[None]:
@@ -850,7 +833,7 @@ class Node(MultiService):
             addresses = [Address(host, recipient.port) for host in hosts]
             key = await self._who_is_at(recipient, addresses)
             if key is None:
-                return await self._send_plain(recipient, addresses, compose)
+                return await self._plain.send(recipient, addresses, compose)
             # Begun in turn, which gives its entries their order, and waited for without holding up
             # anybody.
             sending = Deferred.fromCoroutine(secure(key))
@@ -877,8 +860,8 @@ class Node(MultiService):
         pinned = belongs(place)
         if pinned is not None and self._sessions.find(pinned.key) is not None:
             return pinned.key
-        if pinned is None and any(address in self._learned for address in candidates):
-            self._check_plain(recipient)
+        if pinned is None and self._plain.is_at(candidates):
+            self._plain.check_allowed(recipient)
             return None
         try:
             answer = await self._dialler.ask_who(place)
@@ -896,109 +879,13 @@ class Node(MultiService):
                     f"Not sent: {place} was {pinned.name!r} ({pinned.key.short}), and now does not "
                     "prove to be. It is never spoken to in plain. Decide with t who it is."
                 )
-            self._learn(recipient)
-            self._check_plain(recipient)
+            self._plain.learn(recipient)
+            self._plain.check_allowed(recipient)
             return None
         if self._contacts.is_blocked(answer):
             raise NotTrusted(f"Not sent: {recipient} is blocked ({answer.short}).")
         self._acquaintances.choose(await self._sessions.open(place, answer), place)
         return answer
-
-    def _check_plain(self, recipient: Address) -> None:
-        if self._secure_only:
-            raise NotSent(
-                f"Not sent: {recipient} speaks only plain, and this node was told --secure-only."
-            )
-
-    def _learn(self, address: Address) -> None:
-        self._learned.pop(address, None)
-        self._learned[address] = None
-        if len(self._learned) > MOST_LEARNED:
-            del self._learned[next(iter(self._learned))]
-
-    async def _send_plain(
-        self, recipient: Address, addresses: list[Address], compose: Compose
-    ) -> Sent:
-        known = [peer for address in addresses if (peer := self.peers.find(address))]
-        typed = recipient
-        if known:
-            recipient = known[0].address
-        dialect = (known[0].dialect if known else None) or self._dialect
-        name = known[0].name if known else None
-        message = compose(dialect)
-        when = datetime.fromtimestamp(self._clock.seconds())
-        pieces = split_text(message, recipient=recipient, recipient_name=name, when=when)
-        for number, piece in enumerate(pieces):
-
-            def write(our_host: str, piece: ClassicMessage = piece) -> bytes:
-                return encode(
-                    piece,
-                    our_host=our_host,
-                    recipient=recipient,
-                    recipient_name=name,
-                    when=when,
-                )
-
-            try:
-                taken_by = await self._dialler.deliver(recipient, write)
-            except NotSent as error:
-                # Something else may be there the next time.
-                self._unlearn(typed, recipient)
-                error.unsent = "".join(left.text for left in pieces[number:])
-                raise
-            if message.kind is Kind.MESSAGE:
-                self._journal.keep_plain(
-                    taken_by, None, piece.text, is_ours=True, time=self._clock.seconds()
-                )
-            if message.kind is Kind.EXIT:
-                self._unlearn(typed, taken_by)
-                self.registry.remove(taken_by)
-            else:
-                connects = message.kind is Kind.CONNECT
-                self.registry.sent(taken_by, messages=1, connects=connects)
-        return Sent(taken_by, message.kind, len(pieces))
-
-    def _unlearn(self, *addresses: Address) -> None:
-        for address in addresses:
-            self._learned.pop(address, None)
-
-    # Hearing in plain.
-
-    def _heard(self, host: str, messages: list[ClassicMessage | UnknownText]) -> None:
-        if self._secure_only:
-            self._log.info("Did not hear {host}: it spoke plain", host=host)
-            return
-        now = self._clock.seconds()
-        for message in messages:
-            match message:
-                case UnknownText(text):
-                    self.registry.publish(UnknownTextReceived(host, text, now))
-                case ClassicMessage():
-                    self._heard_message(Address(host, message.port), message, now)
-
-    def _heard_message(self, sender: Address, message: ClassicMessage, now: float) -> None:
-        match message.kind:
-            case Kind.EXIT:
-                self._unlearn(sender)
-                peer = self.registry.remove(sender)
-                if peer is not None:
-                    name = message.name or peer.name
-                    self.registry.publish(ExitReceived(sender, name, now))
-            case Kind.CONNECT:
-                self._learn(sender)
-                peer = self.registry.heard(
-                    sender, message.name, message.dialect, now, connects=True
-                )
-                self.registry.publish(ConnectReceived(sender, peer.name, message.text, now))
-            case Kind.MESSAGE:
-                self._learn(sender)
-                peer = self.registry.heard(
-                    sender, message.name, message.dialect, now, connects=False
-                )
-                self._journal.keep_plain(sender, peer.name, message.text, is_ours=False, time=now)
-                self.registry.publish(
-                    PlainTextReceived(sender, peer.name, message.dialect, message.text, now)
-                )
 
     # Leaving.
 
@@ -1020,9 +907,7 @@ class Node(MultiService):
 
     async def _exit_plain(self, address: Address) -> Sent:
         async with self._turns.of(address):
-            return await self._send_plain(
-                address, [address], lambda dialect: exit_message(dialect, self.port, self.team)
-            )
+            return await self._plain.send(address, [address], self._plain.exit())
 
     async def _stop(self) -> None:
         await self.leave()

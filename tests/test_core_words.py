@@ -7,8 +7,9 @@ from hashlib import sha256
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from twisted.trial.unittest import SynchronousTestCase
 
+from twistedchat.core import words
 from twistedchat.core.identity import DeviceKey
-from twistedchat.core.words import WORDS, verification_words
+from twistedchat.core.words import BLOCK_SIZE, COST, MOST_MEMORY, WORDS, verification_words
 
 QUOKKA, PANDA, NUMBAT = (DeviceKey(bytes([number]) * 32) for number in (11, 22, 33))
 
@@ -49,11 +50,11 @@ class VerificationWordsTests(SynchronousTestCase):
         """
         Whichever side computes them.
         """
-        words = verification_words(QUOKKA, PANDA)
+        seen = verification_words(QUOKKA, PANDA)
 
-        self.assertEqual(words, verification_words(PANDA, QUOKKA))
-        self.assertEqual(6, len(words))
-        self.assertLessEqual(set(words), set(WORDS))
+        self.assertEqual(seen, verification_words(PANDA, QUOKKA))
+        self.assertEqual(6, len(seen))
+        self.assertLessEqual(set(seen), set(WORDS))
 
     def test_each_key_matters(self) -> None:
         """
@@ -62,9 +63,9 @@ class VerificationWordsTests(SynchronousTestCase):
         bent = DeviceKey(bytes([PANDA.raw[0] ^ 1]) + PANDA.raw[1:])
         pairs = [(QUOKKA, PANDA), (QUOKKA, bent), (QUOKKA, NUMBAT), (NUMBAT, PANDA)]
 
-        words = [verification_words(*pair) for pair in pairs]
+        seen = [verification_words(*pair) for pair in pairs]
 
-        self.assertEqual(len(pairs), len(set(words)))
+        self.assertEqual(len(pairs), len(set(seen)))
 
     def test_words_are_as_specified(self) -> None:
         """
@@ -76,3 +77,13 @@ class VerificationWordsTests(SynchronousTestCase):
         expected = [WORDS[int(bits[start : start + 11], 2)] for start in range(0, 66, 11)]
 
         self.assertEqual(expected, list(verification_words(PANDA, QUOKKA)))
+
+    def test_memory_is_enough_and_not_much_more(self) -> None:
+        """
+        With half of what is allowed there are no words.
+        """
+        self.patch(words, "MOST_MEMORY", MOST_MEMORY // 2)
+        self.assertLessEqual(128 * COST * BLOCK_SIZE, MOST_MEMORY // 2)
+
+        with self.assertRaises(ValueError):
+            verification_words(QUOKKA, PANDA)

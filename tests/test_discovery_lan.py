@@ -34,7 +34,13 @@ from twistedchat.discovery.lan import (
     Lan,
 )
 from twistedchat.discovery.links import Link
-from twistedchat.discovery.presence import MOST_GAPS, MOST_QUESTIONS, SERVICE_TYPE
+from twistedchat.discovery.presence import (
+    LONGEST_ANSWER,
+    MOST_GAPS,
+    MOST_QUESTIONS,
+    RECORD_LIFE,
+    SERVICE_TYPE,
+)
 
 SALT = bytes(range(SALT_LENGTH))
 OURS, PANDA, NUMBAT = (DeviceKey(bytes([number]) * 32) for number in (11, 22, 33))
@@ -192,6 +198,8 @@ class FakeZeroconf:
         info = self._network.there.get(name)
         if info is None and timeout:
             self._network.asked.append(name)
+            if timeout >= self._network.answers_after.get(name, timeout + 1):
+                return announcement(name.partition(".")[0])
         return info
 
     def close(self) -> None:
@@ -215,6 +223,7 @@ class FakeNetwork:
         opened: Every zeroconf that was opened.
         goodbyes: Whom a goodbye was said for.
         asked: Who was asked for what was missing.
+        answers_after: Milliseconds after which some of them answer.
         refusal: Why nothing can be announced.
         trouble: Why nothing can be read.
         is_stuck: Whether closing fails.
@@ -229,6 +238,7 @@ class FakeNetwork:
         self.opened: list[FakeZeroconf] = []
         self.goodbyes: list[str] = []
         self.asked: list[str] = []
+        self.answers_after: dict[str, int] = {}
         self.refusal: Exception | None = None
         self.trouble: Exception | None = None
         self.is_stuck = False
@@ -444,6 +454,19 @@ class AnnouncingTests(LanTestCase):
             self.reactor.advance(LOOK_INTERVAL)
 
         self.assertEqual(1, self.network.opened[0].repeats)
+        self.stop(lan)
+
+    def test_node_that_says_no_goodbye_is_there_for_a_while(self) -> None:
+        """
+        What we announce is forgotten by others, if it is not said again, after so many seconds.
+        """
+        lan = self.start()
+
+        pointer = self.network.ours.dns_pointer()
+        end = pointer.created + RECORD_LIFE * 1000
+
+        self.assertFalse(pointer.is_expired(end - 1))
+        self.assertTrue(pointer.is_expired(end))
         self.stop(lan)
 
     def test_goodbye_is_said(self) -> None:
@@ -761,6 +784,21 @@ class FindingTests(LanTestCase):
 
         self.assertEqual(MOST_QUESTIONS, len(self.network.asked))
         self.assertEqual([], self.told)
+        self.stop(lan)
+
+    def test_who_is_asked_is_waited_for_a_moment(self) -> None:
+        """
+        An answer just in time is told; one that is late is not, and is asked for again.
+        """
+        lan = self.start()
+        for service, delay in (("numbat", LONGEST_ANSWER), ("panda", LONGEST_ANSWER + 1)):
+            self.network.answers_after[full_name(service)] = delay
+            self.network.announce(service, None)
+
+        self.settle()
+
+        self.assertEqual([[record("numbat")]], self.told)
+        self.assertEqual({full_name("numbat"), full_name("panda")}, set(self.network.asked))
         self.stop(lan)
 
     def test_what_is_heard_for_a_moment_incomplete_keeps_its_place(self) -> None:

@@ -227,22 +227,62 @@ class CommandsTests(SynchronousTestCase):
         self.assertEqual(["set -eu", 'cd "$(dirname "$0")/.."', "make test"], commands)
 
 
+# What is called like a bound and is none: where a row of text is broken.
+NO_BOUNDS = {("core.layout", "LONGEST_WORD")}
+
+
 class LimitsTests(SynchronousTestCase):
     """
     The table of limits in `docs/threats.md`.
     """
 
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """
+        The value, the module, the name and the tests of each limit.
+        """
+        row = r"\| ([^|]*) \| [^|]* \| `([\w.]+)\.(\w+)` \| ([^|]*) \|$"
+        found: list[tuple[str, str, str, str]] = re.findall(
+            row, read("docs/threats.md"), re.MULTILINE
+        )
+        self.assertGreater(len(found), 20)
+        return found
+
     def test_every_limit_is_in_the_code_and_tested(self) -> None:
         """
         Each row names a constant that there is, and tests that there are.
         """
-        row = re.compile(r"\| `([\w.]+)\.(\w+)` \| ([^|]*) \|$", re.MULTILINE)
-        rows = row.findall(read("docs/threats.md"))
-
-        self.assertGreater(len(rows), 20)
-        for module, name, tests in rows:
+        for _, module, name, tests in self.rows():
             self.assertTrue(hasattr(import_module(f"twistedchat.{module}"), name), name)
             for test in tests.split(", "):
                 found = re.fullmatch(r"`(test_\w+)\.(test_\w+)`", test)
                 assert found is not None, (name, test)
                 self.assertIn(f"def {found[2]}(", read(f"tests/{found[1]}.py"))
+
+    def test_values_are_those_of_the_code(self) -> None:
+        """
+        What a row says in plain numbers is what the constant is.
+        """
+        units = {"": 1, "s": 1, "ms": 1, "KiB": 1024, "MiB": 1024 * 1024, "MB": 1_000_000}
+        compared = 0
+        for value, module, name, _ in self.rows():
+            written = re.fullmatch(r"([\d.,]+)(?: (\w+))?", value)
+            if written is not None and (unit := written[2] or "") in units:
+                meant = float(written[1].replace(",", "")) * units[unit]
+                self.assertEqual(meant, getattr(import_module(f"twistedchat.{module}"), name), name)
+                compared += 1
+
+        self.assertGreater(compared, len(self.rows()) - 6)
+
+    def test_every_bound_of_the_code_has_a_row(self) -> None:
+        """
+        A public constant that is called a bound is in the table.
+        """
+        rows = {(module, name) for _, module, name, _ in self.rows()} | NO_BOUNDS
+        package = CHECKOUT / "twistedchat"
+        for path in sorted(package.rglob("*.py")):
+            module = ".".join(path.relative_to(package).with_suffix("").parts)
+            if module.startswith(("simulator.", "testing")):
+                continue
+            bound = r"^((?:MOST|LONGEST|LARGEST)_(?!PORT\b)[A-Z_]+)(?:: .*)? = "
+            for name in re.findall(bound, path.read_text(encoding="utf-8"), re.MULTILINE):
+                self.assertIn((module, name), rows)

@@ -5,10 +5,13 @@ Rooms: people who talk with each other, in memory.
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
+from tests.people import MALLORY, PeopleTestCase, SessionCaller, hello
 from twistedchat.core.addresses import Address
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, sign_run
 from twistedchat.core.errors import ChatError, NotSent
 from twistedchat.core.events import (
     CaughtUp,
@@ -17,11 +20,15 @@ from twistedchat.core.events import (
     RoomChange,
     RoomChanged,
     RoomTextReceived,
+    TextReceived,
     TextsRead,
 )
+from twistedchat.core.frames import Card, Have, RunFrame, frame_of_run
 from twistedchat.core.history import RoomRecord, Stay
+from twistedchat.core.identity import DeviceKey, Identity
+from twistedchat.core.rooms import adding, founding, leaving, room_of
 from twistedchat.core.roster import RoomId
-from twistedchat.core.trust import Contacts
+from twistedchat.core.trust import Contacts, Decision
 from twistedchat.node import Node
 from twistedchat.testing import LOOPBACK, MemoryJournal, MemoryNetwork, identity_of, make_node
 
@@ -309,3 +316,452 @@ class ReadingTests(RoomsTestCase):
         (line,) = self.done(self.ann.node.history(place, 0, None, 9))
         self.assertEqual(Progress.READ, self.ann.node.progress_of(line))
         self.assertEqual(self.bob.node.key, self.ann.node.recipient_of(line))
+
+
+class RoommatesTests(RoomsTestCase):
+    """
+    Bob and Cy, between whom is nothing but a room.
+    """
+
+    def test_roommate_who_knocks_is_let_in_by_the_person(self) -> None:
+        """
+        To talk outside of the room they have to be accepted, as everybody has.
+        """
+        self.invite(self.bob, self.cy)
+        self.done(self.bob.node.connect(Address(LOOPBACK, 7072), manual=True))
+
+        sent = self.done(self.bob.node.send_text(self.cy.node.key, "in private"))
+
+        self.assertEqual(Progress.AT_THE_DOOR, sent.progress)
+        (caller,) = self.cy.node.callers()
+        self.assertEqual((self.bob.node.key, "bob"), (caller.key, caller.name))
+        self.done(self.cy.node.decide(caller.key, Decision.ACCEPT, caller))
+        self.wait()
+        heard = [event.text for event in self.cy.events if isinstance(event, TextReceived)]
+        self.assertEqual(["in private"], heard)
+
+
+class RoomLiarTestCase(PeopleTestCase):
+    """
+    Ann and Bob, who are in a room, and Mallory, whom Ann knows and who does as she likes.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let Ann found it, and Mallory call.
+        """
+        super().setUp()
+        self.ann, self.bob = self.meet("ann", "bob")
+        self.ann.contacts.accept(MALLORY.key, "Mallory", 0.0)
+        self.record: RoomRecord = self.done(self.ann.node.make_room("class"))
+        self.room = self.record.room
+        self.add(self.ann.node.key, self.bob.node.key)
+        self.done(self.bob.node.join(RoomId(self.room)))
+        self.dials = 0
+        self.caller = self.come()
+
+    def done(self, doing: Deferred[Any]) -> Any:  # noqa: ANN401 (whatever it was to give)
+        """
+        Wait for something.
+        """
+        self.pass_time(3)
+        return self.successResultOf(doing)
+
+    def come(self, identity: Identity = MALLORY) -> SessionCaller:
+        """
+        Let somebody open a session with Ann's node.
+        """
+        self.dials += 1
+        return self.greet(self.ann, identity, hello(dial=self.dials, knows=True))
+
+    def come_again(self) -> None:
+        """
+        Let Mallory open another session.
+        """
+        self.caller.end.abortConnection()
+        self.network.settle()
+        self.caller = self.come()
+
+    def add(self, by: DeviceKey, whom: DeviceKey) -> None:
+        """
+        Let Ann, or Bob, add somebody to the room.
+        """
+        adder = self.ann if by == self.ann.key else self.bob
+        self.done(adder.node.add_to(RoomId(self.room), whom))
+
+    def come_in(self) -> None:
+        """
+        Let Mallory be a member who holds nothing yet.
+        """
+        self.add(self.ann.key, MALLORY.key)
+        self.hold()
+
+    def hold(self, room: bytes = b"", **told: tuple[int, bytes]) -> None:
+        """
+        Let Mallory tell how far she holds what some people said in the room.
+        """
+        keys = {"ann": self.ann.key, "bob": self.bob.key, "mallory": MALLORY.key}
+        held = {str(keys[name]): (seq, digest.hex()) for name, (seq, digest) in told.items()}
+        self.caller.say(Have(rooms={(room or self.room).hex(): held}))
+        self.pass_time(3)
+
+    def send(self, *runs: Run) -> None:
+        """
+        Let Mallory send something.
+        """
+        self.caller.say(*map(frame_of_run, runs))
+        self.pass_time(3)
+
+    def write(self, author: Identity, *said: tuple[str, str], room: bytes = b"") -> Run:
+        """
+        What somebody could say next, for all that Ann knows.
+        """
+        place = room or self.room
+        seq, prev = self.ann.journal.heads(place).get(author.key, (0, NOTHING))
+        saying = tuple(Said(1, kind, body) for kind, body in said)
+        return sign_run(author, place, seq + 1, prev, saying)[0]
+
+    def served(self, room: bytes = b"") -> list[RunFrame]:
+        """
+        What of the room has come to Mallory in this session.
+        """
+        name = (room or self.room).hex()
+        frames = self.caller.frames
+        return [one for one in frames if isinstance(one, RunFrame) and one.room == name]
+
+    def bodies(self) -> list[str]:
+        """
+        The texts of it.
+        """
+        return [said.body for run in self.served() for said in run.said if said.kind == TEXT]
+
+    def told(self, room: bytes = b"") -> list[dict[str, tuple[int, str]]]:
+        """
+        What Mallory was told to be held of the room in this session.
+        """
+        name = (room or self.room).hex()
+        haves = [one for one in self.caller.frames if isinstance(one, Have)]
+        return [have.rooms[name] for have in haves if name in have.rooms]
+
+    def entries(self, room: bytes = b"") -> list[Entry]:
+        """
+        What Ann holds of the room.
+        """
+        return [one for one in self.ann.journal.entries if one.room == (room or self.room)]
+
+    def heard(self) -> list[str]:
+        """
+        What Ann and Bob were shown of rooms.
+        """
+        return [
+            event.text for person in (self.ann, self.bob) for event in person.told(RoomTextReceived)
+        ]
+
+
+class RefusedTests(RoomLiarTestCase):
+    """
+    What nobody may do who is not in a room, or is not any more.
+    """
+
+    def say_something(self, text: str) -> None:
+        """
+        Let Ann say something in the room.
+        """
+        self.done(self.ann.node.send_text(RoomId(self.room), text))
+
+    def test_member_who_asks_is_served(self) -> None:
+        """
+        As a measure for the rest: that is what members get.
+        """
+        self.say_something("hello")
+
+        self.come_in()
+
+        self.assertEqual(["hello"], self.bodies())
+        authors = {run.author for run in self.served()}
+        self.assertEqual({str(self.ann.key)}, authors)
+        self.assertEqual({str(self.ann.key)}, set(self.told()[-1]))
+
+    def test_contact_who_is_no_member_is_not_served(self) -> None:
+        """
+        Whatever a contact claims to hold, of a room that they are not in they get nothing.
+        """
+        self.say_something("hello")
+        head = self.ann.journal.heads(self.room)[self.ann.key]
+
+        self.hold()
+        self.hold(ann=(1, bytes(32)))
+        self.hold(ann=head)
+        self.caller.say(Have(rooms={self.room.hex(): {}}, again=True))
+        self.pass_time(3)
+
+        self.assertEqual(([], []), (self.served(), self.told()))
+        self.assertIsNone(self.caller.reason)
+        self.assertEqual([], [one for one in self.caller.frames if isinstance(one, Card)])
+
+    def test_stranger_is_not_served(self) -> None:
+        """
+        Nor does whoever is at the door.
+        """
+        self.say_something("hello")
+        self.caller = self.come(identity_of("nobody"))
+
+        self.hold()
+
+        self.assertEqual(([], []), (self.served(), self.told()))
+
+    def test_removed_member_is_served_no_more(self) -> None:
+        """
+        They get the word that removes them, in this session or the next, and nothing behind it.
+        """
+        self.come_in()
+        self.done(self.ann.node.remove_from(RoomId(self.room), MALLORY.key))
+        (*_, last) = self.served()
+        self.assertEqual("remove", last.said[-1].kind)
+        tellings, runs = len(self.told()), len(self.served())
+
+        self.say_something("without Mallory")
+        self.hold()
+        self.hold(ann=(1, self.entries()[0].hash))
+
+        self.assertEqual(tellings, len(self.told()))
+        self.assertNotIn("without Mallory", self.bodies())
+        self.assertEqual({"remove"}, {run.said[-1].kind for run in self.served()[runs:]})
+        self.come_again()
+        self.hold()
+        self.hold()
+        self.assertEqual(([], []), (self.bodies(), self.told()))
+        self.assertEqual(["remove"], [run.said[-1].kind for run in self.served()][-1:])
+        self.assertIsNone(self.caller.reason)
+
+    def test_removed_member_says_nothing_more(self) -> None:
+        """
+        What they sign beyond their end, with whatever time, is dropped without ado.
+        """
+        self.come_in()
+        self.send(self.write(MALLORY, (TEXT, "one")))
+        self.assertEqual(["one"], self.heard()[:1])
+        self.done(self.ann.node.remove_from(RoomId(self.room), MALLORY.key))
+        before = self.entries()
+
+        self.send(self.write(MALLORY, (TEXT, "two"), adding(identity_of("x").key, "x")))
+        self.come_again()
+        self.send(self.write(MALLORY, (TEXT, "two")))
+
+        self.assertEqual(before, self.entries())
+        self.assertEqual(["one", "one"], self.heard())
+        self.assertIsNone(self.caller.reason)
+
+    def test_whoever_left_is_served_no_more(self) -> None:
+        """
+        So it is with those who left by themselves.
+        """
+        self.come_in()
+        self.send(self.write(MALLORY, leaving()))
+        runs = len(self.served())
+
+        self.say_something("without Mallory")
+        self.come_again()
+        self.hold()
+
+        self.assertEqual(([], []), (self.served(), self.told()))
+        self.assertGreater(runs, 0)
+
+    def test_entries_of_who_is_no_member_are_not_taken(self) -> None:
+        """
+        Neither by their author nor by way of a member; nor do they make themselves members.
+        """
+        stranger = identity_of("x")
+        said = [(TEXT, "let me in"), adding(MALLORY.key, "Mallory"), adding(stranger.key, "x")]
+        before = self.entries()
+        self.send(*(self.write(MALLORY, one) for one in said))
+        self.assertEqual(before, self.entries())
+        self.assertEqual(2, len(self.ann.node.members(RoomId(self.room))))
+
+        self.come_in()
+        before = self.entries()
+        self.send(*(self.write(stranger, one) for one in said))
+
+        self.assertEqual(before, self.entries())
+        self.assertEqual([], self.heard())
+        self.assertIsNone(self.caller.reason)
+
+    def test_run_of_a_room_that_is_not_known_ends_the_session(self) -> None:
+        """
+        Nobody can make a room here by sending its entries.
+        """
+        room = room_of(MALLORY.key, bytes(16))
+
+        with capturedLogs() as events:
+            self.send(self.write(MALLORY, founding("mine", bytes(16), "Mallory"), room=room))
+
+        self.assertEqual(["not-shared"], [event["code"] for event in events if "code" in event])
+        self.assertIsNotNone(self.caller.reason)
+        self.assertEqual([], self.entries(room))
+
+    def test_entry_replayed_into_another_room_ends_the_session(self) -> None:
+        """
+        What somebody said in one room, or to somebody, they have not said in another.
+        """
+        other: RoomRecord = self.done(self.ann.node.make_room("other"))
+        for key in (self.bob.key, MALLORY.key):
+            self.done(self.ann.node.add_to(RoomId(other.room), key))
+        self.done(self.bob.node.join(RoomId(other.room)))
+        self.done(self.bob.node.send_text(RoomId(self.room), "I agree"))
+        self.done(self.bob.node.send_text(self.ann.key, "I agree"))
+        self.come_in()
+        agreed = [one for one in self.ann.journal.entries if one.said.body == "I agree"]
+        self.assertEqual(2, len(agreed))
+        for entry in agreed:
+            self.come_again()
+            replayed = Run(other.room, entry.author, 1, NOTHING, (entry.said,), entry.signature)
+            with capturedLogs() as events:
+                self.send(replayed)
+
+            codes = [event["code"] for event in events if "code" in event]
+            self.assertEqual(["bad-signature"], codes)
+            self.assertIsNotNone(self.caller.reason)
+        self.assertNotIn("I agree", [one.said.body for one in self.entries(other.room)])
+
+    def test_forged_founding_is_none(self) -> None:
+        """
+        The room of somebody cannot be founded by another, nor a second time.
+        """
+        self.come_in()
+        nonce = bytes.fromhex(self.card(self.room).nonce)
+        before = self.ann.node.members(RoomId(self.room))
+
+        self.send(self.write(MALLORY, founding("mine", nonce, "Mallory")))
+
+        self.assertEqual("class", self.ann.node.rooms()[0].name)
+        self.assertEqual(before, self.ann.node.members(RoomId(self.room)))
+
+    def card(self, room: bytes) -> Card:
+        """
+        The card that Mallory was given.
+        """
+        cards = [one for one in self.caller.frames if isinstance(one, Card)]
+        (card, *_) = [card for card in cards if card.room == room.hex()]
+        return card
+
+    def invite(
+        self, founder: DeviceKey, *, room: bytes = b"", nonce: bytes = bytes(16), name: str = "club"
+    ) -> bytes:
+        """
+        Let Mallory say that Ann is in a room.
+        """
+        place = room or room_of(founder, nonce)
+        card = Card(room=place.hex(), name=name, founder=str(founder), nonce=nonce.hex())
+        self.caller.say(card)
+        self.pass_time(3)
+        return place
+
+    def test_forged_invitations_are_passed_over(self) -> None:
+        """
+        A card of which the room is not made, or that somebody else than a contact shows, is none.
+        """
+        self.invite(MALLORY.key, room=b"x" * 32)
+        self.invite(self.bob.key, room=room_of(MALLORY.key, bytes(16)))
+        self.invite(MALLORY.key, room=self.room, name="mine")
+        self.caller.say(
+            Card(
+                room=room_of(MALLORY.key, bytes(16)).hex(),
+                name="x",
+                founder="0" * 64,
+                nonce="0" * 32,
+            )
+        )
+        self.pass_time(3)
+
+        self.assertEqual([self.record], self.ann.node.rooms())
+        self.assertIsNone(self.caller.reason)
+
+    def test_roommate_who_is_no_contact_does_not_invite(self) -> None:
+        """
+        Whoever is only in a room with somebody cannot ask them into others.
+        """
+        self.come_in()
+        self.done(self.ann.node.decide(MALLORY.key, Decision.FORGET))
+        self.come_again()
+        self.assertNotEqual([], self.told())
+
+        self.invite(MALLORY.key)
+
+        self.assertEqual([self.record], self.ann.node.rooms())
+
+    def test_invitation_by_who_does_not_show_it_stays_empty(self) -> None:
+        """
+        Into the room of somebody else nobody is let by who is not in it, and nothing comes of it.
+        """
+        room = self.invite(self.bob.key)
+        self.assertEqual([Stay.JOINED, Stay.INVITED], [one.stay for one in self.ann.node.rooms()])
+        self.assertEqual([], self.told(room))
+
+        self.done(self.ann.node.join(RoomId(room)))
+        self.assertEqual([{}], self.told(room))
+        self.hold(room)
+        self.send(
+            self.write(MALLORY, founding("club", bytes(16), "Mallory"), room=room),
+            self.write(MALLORY, adding(self.ann.key, "ann"), room=room),
+        )
+
+        self.assertEqual([], self.entries(room))
+        self.assertEqual([], self.ann.node.members(RoomId(room)))
+        self.failureResultOf(self.ann.node.send_text(RoomId(room), "hello?"), NotSent)
+
+    def test_invitation_that_does_not_add_is_told(self) -> None:
+        """
+        Who comes and sees, in all that the inviter holds, that they were not added, is out again.
+        """
+        room = self.invite(MALLORY.key)
+        self.done(self.ann.node.join(RoomId(room)))
+        run = self.write(MALLORY, founding("club", bytes(16), "Mallory"), room=room)
+        ((_, digest),) = [self.head_of(run)]
+
+        self.hold(room, mallory=(1, digest))
+        self.assertNotIn(RoomChange.NOT_LET_IN, self.changes())
+        self.send(run)
+
+        self.assertIn(RoomChange.NOT_LET_IN, self.changes())
+        self.assertEqual([Stay.JOINED, Stay.LEFT], [one.stay for one in self.ann.node.rooms()])
+        self.assertIsNone(self.caller.reason)
+
+    def head_of(self, run: Run) -> tuple[int, bytes]:
+        """
+        The number and the hash of the last entry of a run.
+        """
+        _, entries = sign_run(MALLORY, run.room, run.seq, run.prev, run.said)
+        return entries[-1].seq, entries[-1].hash
+
+    def changes(self) -> list[RoomChange]:
+        """
+        What happened to Ann's rooms.
+        """
+        return [event.change for event in self.ann.told(RoomChanged)]
+
+    def test_invitation_that_does_not_know_of_the_leaving_is_none(self) -> None:
+        """
+        Who left is asked again only by somebody who has seen that they left.
+        """
+        room = self.invite(MALLORY.key)
+        self.done(self.ann.node.leave_room(RoomId(room)))
+        (said,) = self.entries(room)
+        self.assertEqual("leave", said.said.kind)
+
+        self.invite(MALLORY.key)
+        self.assertEqual([Stay.JOINED, Stay.LEFT], [one.stay for one in self.ann.node.rooms()])
+        self.hold(room)
+        self.assertEqual(["leave"], [one.said[0].kind for one in self.served(room)])
+
+        self.caller.say(
+            Card(
+                room=room.hex(),
+                name="club",
+                founder=str(MALLORY.key),
+                nonce=bytes(16).hex(),
+                seen=1,
+            )
+        )
+        self.pass_time(3)
+        self.assertEqual([Stay.JOINED, Stay.INVITED], [one.stay for one in self.ann.node.rooms()])

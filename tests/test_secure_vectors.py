@@ -5,6 +5,7 @@ The vectors of the secure protocol: another program that finds the same values t
 import json
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedchat.core.entries import Said, check_run, direct_room, sign_run, written_form
+from twistedchat.core.entries import (
+    NOTHING,
+    TEXT,
+    Entry,
+    Said,
+    check_run,
+    direct_room,
+    sign_run,
+    written_form,
+)
 from twistedchat.core.errors import RemoteProtocolError
 from twistedchat.core.frames import (
     RunFrame,
@@ -25,6 +35,15 @@ from twistedchat.core.frames import (
 from twistedchat.core.hints import hint_of, who_is_meant
 from twistedchat.core.identity import Identity, key_of_certificate, parse_key
 from twistedchat.core.invites import parse_invite
+from twistedchat.core.rooms import (
+    Membership,
+    adding,
+    founding,
+    leaving,
+    order_of,
+    removing,
+    room_of,
+)
 from twistedchat.core.words import verification_words
 
 PAGE = Path(__file__).resolve().parent / "data" / "secure-vectors.json"
@@ -50,6 +69,35 @@ def identity_of(vector: dict[str, Any]) -> Identity:
     return Identity(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(vector["secret"])))
 
 
+def entry_of(room: str, author: str, seq: int, time: int, kind: str, body: str) -> Entry:
+    """
+    What a vector tells of an entry; the rest makes no difference to who is in a room.
+    """
+    said = Said(time, kind, body)
+    return Entry(bytes.fromhex(room), parse_key(author), seq, NOTHING, said, NOTHING)
+
+
+def entries_of(vector: dict[str, Any]) -> list[Entry]:
+    """
+    What was said in a room of which a vector tells the members.
+    """
+    return [
+        entry_of(vector["room"], vector["people"][who], seq, time, kind, body)
+        for who, seq, time, kind, body in vector["entries"]
+    ]
+
+
+def members_of(vector: dict[str, Any], room: Membership) -> list[list[object]]:
+    """
+    Who is in a room, as a vector tells it.
+    """
+    people = vector["people"]
+    return [
+        [people.index(str(member.key)), member.name, member.is_in, member.last]
+        for member in room.members()
+    ]
+
+
 class VectorTests(SynchronousTestCase):
     """
     ``tests/data/secure-vectors.json``.
@@ -62,7 +110,8 @@ class VectorTests(SynchronousTestCase):
         self.assertEqual(
             {
                 *("key", "certificate", "words", "room", "hint", "entry", "run", "frame"),
-                *("unknown", "broken", "invite"),
+                *("unknown", "broken", "found", "add", "remove", "leave", "members", "order"),
+                "invite",
             },
             {vector["what"] for vector in VECTORS},
         )
@@ -169,6 +218,109 @@ class VectorTests(SynchronousTestCase):
                 assert isinstance(frame, RunFrame)
                 check_run(run_of_frame(frame))
             self.assertEqual(vector["code"], caught.exception.code)
+
+    def test_foundings(self) -> None:
+        """
+        A key and a nonce have one room, and its first entry tells both and what they are called.
+        """
+        for vector in vectors("found"):
+            founder, nonce = parse_key(vector["founder"]), bytes.fromhex(vector["nonce"])
+            self.assertEqual(vector["room"], room_of(founder, nonce).hex())
+            self.assertEqual(
+                ("found", vector["body"]), founding(vector["name"], nonce, vector["by"])
+            )
+
+            room = Membership(bytes.fromhex(vector["room"]))
+            room.take([entry_of(vector["room"], vector["founder"], 1, 0, "found", vector["body"])])
+            (member,) = room.members()
+            self.assertEqual(
+                (founder, vector["name"], nonce), (room.founder, room.name, room.nonce)
+            )
+            self.assertEqual((founder, vector["by"]), (member.key, member.name))
+
+    def test_words_about_members(self) -> None:
+        """
+        What adds, removes and leaves is written in one way.
+        """
+        for vector in vectors("add"):
+            said = adding(parse_key(vector["key"]), vector["name"], vector["seq"])
+            self.assertEqual(("add", vector["body"]), said)
+        for vector in vectors("remove"):
+            said = removing(parse_key(vector["key"]), vector["seq"])
+            self.assertEqual(("remove", vector["body"]), said)
+        for vector in vectors("leave"):
+            self.assertEqual(("leave", vector["body"]), leaving())
+
+    def test_words_about_members_are_understood(self) -> None:
+        """
+        What adds and removes has its effect, and its number counts.
+        """
+        (found,) = vectors("found")
+        room, founder = found["room"], found["founder"]
+        for vector in (*vectors("add"), *vectors("remove")):
+            key = parse_key(vector["key"])
+            bodies = [("found", found["body"])]
+            if vector["what"] == "remove":
+                bodies.append(adding(key, "name", 0))
+            bodies.append((vector["what"], vector["body"]))
+            is_in = Membership(bytes.fromhex(room))
+            is_in.take(
+                entry_of(room, founder, seq, seq, *said) for seq, said in enumerate(bodies, 1)
+            )
+
+            member = is_in.find(key)
+            assert member is not None
+            if vector["what"] == "remove":
+                self.assertEqual((False, vector["seq"]), (member.is_in, member.last))
+                continue
+            self.assertEqual((True, vector["name"]), (member.is_in, member.name))
+            for seq in range(max(1, vector["seq"]), vector["seq"] + 2):
+                # Whoever adds has seen so much, and a leave behind it ends the stay.
+                is_in.take([entry_of(room, vector["key"], seq, 99, *leaving())])
+                self.assertEqual(seq == vector["seq"], is_in.is_member(key))
+
+    def test_members(self) -> None:
+        """
+        The same entries make the same members, in whatever order their chains come.
+        """
+        for vector in vectors("members"):
+            entries = entries_of(vector)
+            authors = list(dict.fromkeys(entry.author for entry in entries))
+            for order in permutations(authors):
+                room = Membership(bytes.fromhex(vector["room"]))
+                for author in order:
+                    room.take([entry for entry in entries if entry.author == author])
+
+                self.assertEqual(vector["members"], members_of(vector, room), vector["shows"])
+                counts = [room.counts(entry.author, entry.seq) for entry in entries]
+                self.assertEqual(vector["counts"], counts, vector["shows"])
+
+    def test_members_from_what_counts_alone(self) -> None:
+        """
+        Who does not keep what does not count finds the same.
+        """
+        for vector in vectors("members"):
+            room = Membership(bytes.fromhex(vector["room"]))
+            entries = zip(entries_of(vector), vector["counts"], strict=True)
+
+            room.take(entry for entry, counts in entries if counts)
+
+            self.assertEqual(vector["members"], members_of(vector, room), vector["shows"])
+
+    def test_order(self) -> None:
+        """
+        Entries stand in one order.
+        """
+        for vector in vectors("order"):
+            room = "00" * 32
+            entries = [
+                entry_of(room, author, seq, time, TEXT, "")
+                for time, author, seq in vector["entries"]
+            ]
+            places = range(len(entries))
+            order = sorted(places, key=lambda place: order_of(entries[place]))
+            self.assertEqual(vector["order"], order)
+            self.assertNotEqual(vector["order"], list(places))
 
     def test_invites(self) -> None:
         """

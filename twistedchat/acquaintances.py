@@ -214,7 +214,9 @@ class Acquaintances:
             text: What it says.
         """
         session = link.session
-        if session is None or session.their_hello is None or session.lets_them_in:
+        if session is None or session.their_hello is None:
+            return
+        if self._contacts.find(session.their_key) is not None:
             return
         if session.their_key in self._kept_out:
             return

@@ -970,6 +970,9 @@ class Exchange:
         record = self._rooms.find(bytes.fromhex(card.room))
         if record is not None:
             partner.cards[record.room] = card
+            # Of invitations the oldest are forgotten.
+            for room in [room for room in partner.cards if self._rooms.find(room) is None]:
+                del partner.cards[room]
             self._check_invitation(partner, record)
 
     def run_received(self, link: PeerProtocol, frame: RunFrame) -> None:

@@ -5,7 +5,7 @@ Each author's entries in a room are numbered from 1, and each holds the hash of 
 So a signature under one of them vouches for every entry before it, and entries travel as *runs*:
 consecutive entries of one author, of which the last is signed. What is hashed and signed are not
 the octets that travel but the *written form* below, of which every entry has exactly one. Specified
-in ``docs/protocol.md``. Without any I/O.
+in ``docs/protocol-secure.md``. Without any I/O.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Rooms: who founded one, who is in it, and whose words count there.
 All of that is told by the entries of the room itself, so that everybody who holds the same entries
 finds the same. The founder's first entry names the room. Every member may add others; the founder
 alone may remove somebody, and says how much of what they wrote still counts; everybody may leave.
-Specified in ``docs/protocol.md``. Without any I/O.
+Specified in ``docs/protocol-secure.md``. Without any I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +29,7 @@ __all__ = [
     "LONGEST_NAME",
     "MEMBERSHIP",
     "MOST_ADDS",
+    "MOST_BRACKETS",
     "MOST_MEMBERS",
     "NONCE_LENGTH",
     "REMOVE",
@@ -63,14 +64,19 @@ MOST_MEMBERS = 300
 # makes everybody keep.
 MOST_ADDS = MOST_MEMBERS
 
+# Opening brackets in what says who is in a room. Two names have at most half of these, and a reader
+# that goes into each would come to the end of its stack, on one node sooner than on another.
+MOST_BRACKETS = 256
+
 _Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
-_Key = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+# Not "$" at the end, which a line break may follow.
+_Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 _Count = Annotated[int, Meta(ge=0, le=LARGEST_NUMBER)]
 
 
 class _Founding(msgspec.Struct, frozen=True):
     name: _Name
-    nonce: Annotated[str, Meta(pattern=f"^[0-9a-f]{{{2 * NONCE_LENGTH}}}$")]
+    nonce: Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * NONCE_LENGTH}}}\Z")]
     by: _Name
 
 
@@ -83,6 +89,9 @@ class _Adding(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Removing(msgspec.Struct, frozen=True):
     key: _Key
     seq: _Count
+
+
+_Body = TypeVar("_Body", _Founding, _Adding, _Removing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,12 @@ def leaving() -> tuple[str, str]:
 
 def _said(kind: str, body: msgspec.Struct) -> tuple[str, str]:
     return kind, msgspec.json.encode(body).decode()
+
+
+def _read(body: str, kind: type[_Body]) -> _Body:
+    if body.count("[") + body.count("{") > MOST_BRACKETS:
+        raise msgspec.DecodeError("too many brackets")
+    return msgspec.json.decode(body, type=kind)
 
 
 def order_of(entry: Entry) -> tuple[int, bytes, int]:
@@ -304,9 +319,9 @@ class Membership:
         try:
             match said.kind:
                 case "found":
-                    return self._found(entry, msgspec.json.decode(said.body, type=_Founding))
+                    return self._found(entry, _read(said.body, _Founding))
                 case "add":
-                    adding = msgspec.json.decode(said.body, type=_Adding)
+                    adding = _read(said.body, _Adding)
                     key = parse_key(adding.key)
                     self._adds[author] += 1
                     if self._adds[author] > MOST_ADDS:
@@ -316,7 +331,7 @@ class Membership:
                     )
                     self._removed.get(author, {}).pop(key, None)
                 case "remove":
-                    removing = msgspec.json.decode(said.body, type=_Removing)
+                    removing = _read(said.body, _Removing)
                     key = parse_key(removing.key)
                     self._removed.setdefault(author, {})[key] = (removing.seq, entry.seq)
                 case "leave":

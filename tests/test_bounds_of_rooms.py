@@ -3,6 +3,7 @@ The bounds of rooms and of the journal: what happens just below each of them, an
 """
 
 from collections import Counter
+from collections.abc import Container
 from itertools import count
 
 from twisted.logger import capturedLogs
@@ -133,7 +134,9 @@ class NeighboursTests(SynchronousTestCase):
     With whom those in a room have sessions.
     """
 
-    def neighbours_of(self, identity: Identity, others: list[DeviceKey]) -> list[DeviceKey]:
+    def neighbours_of(
+        self, identity: Identity, others: list[DeviceKey], away: Container[DeviceKey] = ()
+    ) -> list[DeviceKey]:
         """
         With whom somebody wants to have a session who is in a room with Ann and some others.
         """
@@ -143,7 +146,9 @@ class NeighboursTests(SynchronousTestCase):
         _, entries = sign_run(ANN, ROOM, 1, NOTHING, tuple(Said(1, *one) for one in said))
         journal.append(entries)
         journal.keep_room(RoomRecord(ROOM, Stay.JOINED, "class", ANN.key, ANN.key))
-        return Rooms(identity.key, Contacts(), journal, lambda _: None).neighbours()
+        return Rooms(identity.key, Contacts(), journal, lambda _: None).neighbours(
+            away.__contains__
+        )
 
     def test_small_rooms_are_a_full_mesh(self) -> None:
         """
@@ -169,6 +174,20 @@ class NeighboursTests(SynchronousTestCase):
         after = 2 * ring
         place = ring.index(ANN.key) + 1
         self.assertEqual(after[place : place + NEIGHBOURS], self.neighbours_of(ANN, keys))
+
+    def test_neighbours_who_are_away_do_not_count(self) -> None:
+        """
+        Those behind them on the ring take their places, and they are still dialled.
+        """
+        keys = [identity_of(f"member {number}").key for number in range(FULL_MESH)]
+        place = sorted([ANN.key, *keys]).index(ANN.key)
+        after = (sorted(keys) * 2)[place : place + FULL_MESH]
+        away = {*after[:3], after[5]}
+
+        self.assertEqual(after[: NEIGHBOURS + 4], self.neighbours_of(ANN, keys, away))
+        self.assertEqual(after, self.neighbours_of(ANN, keys, set(keys)))
+        here = after[-(NEIGHBOURS - 1) :]
+        self.assertEqual(after, self.neighbours_of(ANN, keys, set(keys) - set(here)))
 
 
 class RoomsBoundsTests(RoomLiarTestCase):

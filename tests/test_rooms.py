@@ -2,6 +2,7 @@
 Rooms: people who talk with each other, in memory.
 """
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
 from tests.people import MALLORY, PeopleTestCase, SessionCaller, hello
+from twistedchat import exchange, rooms
 from twistedchat.core.addresses import Address
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, sign_run
 from twistedchat.core.errors import ChatError, NotSent
@@ -30,6 +32,7 @@ from twistedchat.core.rooms import adding, founding, leaving, room_of
 from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Contacts, Decision
 from twistedchat.node import Node
+from twistedchat.posting import LONGEST_RECEIPT
 from twistedchat.testing import LOOPBACK, MemoryJournal, MemoryNetwork, identity_of, make_node
 
 NAMES = ("ann", "bob", "cy")
@@ -228,6 +231,58 @@ class TalkTests(RoomsTestCase):
         self.assertEqual(["three apples", "one apple"], [line.text for line in found])
         around = self.done(self.ann.node.around(found[1], 1))
         self.assertEqual(["one apple", "two pears"], [line.text for line in around])
+
+
+class LargeRoomTests(RoomsTestCase):
+    """
+    A room in which not everybody has a session with everybody.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Take two for many.
+        """
+        super().setUp()
+        self.patch(rooms, "FULL_MESH", 2)
+        self.patch(rooms, "NEIGHBOURS", 1)
+
+    def test_what_went_past_somebody_comes_within_minutes(self) -> None:
+        """
+        Now and then one after the other is told all that we hold, and asked the same.
+        """
+        self.invite(self.bob, self.cy)
+        for person in (self.bob, self.cy):
+            # As if there were a fault that makes them forget.
+            self.patch(person.node._exchange, "run_received", lambda *_: None)
+        sending = self.ann.node.send_text(self.room, "hello")
+        self.wait(LONGEST_RECEIPT + 2 * exchange.HAND_ON_AFTER)
+        self.assertEqual(Progress.WAITING, self.successResultOf(sending).progress)
+        for person in (self.bob, self.cy):
+            self.patch(
+                person.node._exchange,
+                "run_received",
+                partial(exchange.Exchange.run_received, person.node._exchange),
+            )
+        self.wait(exchange.REPEAT_AFTER / 2)
+        self.assertEqual([], self.bob.heard + self.cy.heard)
+
+        self.wait(2 * exchange.REPEAT_AFTER)
+
+        self.assertEqual([("ann", "hello")], self.bob.heard)
+        self.assertEqual([("ann", "hello")], self.cy.heard)
+
+    def test_nothing_is_repeated_in_a_small_room(self) -> None:
+        """
+        Where everybody has a session with everybody, no timer is left when all is said.
+        """
+        self.patch(rooms, "FULL_MESH", 64)
+        self.invite(self.bob, self.cy)
+
+        self.wait(2)
+
+        for person in (self.ann, self.bob, self.cy):
+            self.assertIsNone(person.node._exchange._repeating)
 
 
 class MembersTests(RoomsTestCase):

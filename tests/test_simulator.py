@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twistedchat import exchange
+from twistedchat import exchange, rooms
 from twistedchat.core.identity import DeviceKey
 from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import Posting
@@ -35,6 +35,9 @@ from twistedchat.simulator.steps import (
 # Seeds that are tried each time; `make simulate` tries more.
 SEEDS = range(300)
 
+# Others, for rooms that are too large for a full mesh.
+SOME_HUNDRED_SEEDS = range(300, 400)
+
 # Seeds within which a planted bug has to be found. It takes a few of them.
 ENOUGH_SEEDS = range(100)
 
@@ -55,6 +58,16 @@ class SimulationTests(SynchronousTestCase):
             if simulate(seed).fault:
                 schedule = shrink(schedule_of(seed))
                 self.fail(report(schedule, replay(schedule)))
+
+    def test_rooms_without_a_full_mesh_are_the_same(self) -> None:
+        """
+        Where each dials one other alone, everything goes from one to the next.
+        """
+        self.patch(rooms, "FULL_MESH", 2)
+        self.patch(rooms, "NEIGHBOURS", 1)
+
+        for seed in SOME_HUNDRED_SEEDS:
+            self.assertEqual("", simulate(seed).fault, f"seed {seed}")
 
     def test_same_seed_is_the_same_run(self) -> None:
         """

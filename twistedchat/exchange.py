@@ -67,6 +67,7 @@ __all__ = [
     "LONGEST_RETURN",
     "MOST_CLAIMS",
     "MOST_SHOWN",
+    "REPEAT_AFTER",
     "TELL_AFTER",
     "Exchange",
 ]
@@ -90,6 +91,11 @@ LONGEST_PAUSE = 3.0
 # somebody of whom nothing comes: a connection can break, but hardly so often at the wrong time.
 LONGEST_RETURN = LONGEST_PAUSE
 MOST_CLAIMS = 3
+
+# Seconds after which, in a large room, somebody else is told all that we hold there, and asked the
+# same: what went past both sides, for whatever reason, comes all the same. Where all of 300 members
+# have said something, that is 45 kB.
+REPEAT_AFTER = 60.0
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
@@ -116,7 +122,7 @@ class _Partner:
             out.
         removed: The rooms of which we have told it that it was removed.
         cards: The last invitation of it to each room that we know.
-        parted: The rooms that it shared with us earlier in this session, and does not now.
+        anew: The rooms of which it is to be told anew, and asked the same.
         promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
             holds what was said there.
         is_behind: Whether it is to be told more as soon as it reads again.
@@ -131,7 +137,7 @@ class _Partner:
     missed: set[Chain] = field(default_factory=set)
     removed: set[bytes] = field(default_factory=set)
     cards: dict[bytes, Card] = field(default_factory=dict)
-    parted: set[bytes] = field(default_factory=set)
+    anew: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
     is_behind: bool = False
 
@@ -236,6 +242,8 @@ class Exchange:
         self._to_hand_on: set[bytes] = set()
         self._telling: IDelayedCall | None = None
         self._handing_on: IDelayedCall | None = None
+        self._repeating: IDelayedCall | None = None
+        self._repeated = 0
         self._catch_ups: dict[bytes, _CatchUp] = {}
         self._pauses: TimeoutQueue[bytes] = TimeoutQueue(clock, LONGEST_PAUSE, self._caught_up)
         # How far others claim to hold what we said and lack, by room; and how often nothing came.
@@ -253,10 +261,10 @@ class Exchange:
         for room in self._pauses.stop():
             self._caught_up(room)
         self._returns.stop()
-        for timer in (self._telling, self._handing_on):
+        for timer in (self._telling, self._handing_on, self._repeating):
             if timer is not None:
                 timer.cancel()
-        self._telling = self._handing_on = None
+        self._telling = self._handing_on = self._repeating = None
 
     # What we say.
 
@@ -389,6 +397,7 @@ class Exchange:
         """
         if link.session is not None:
             self._partners[link] = _Partner(link.session.their_key)
+            self._repeat_later()
 
     def let_in(self, link: PeerProtocol) -> None:
         """
@@ -419,12 +428,14 @@ class Exchange:
         were not told.
         """
         self._sessions.rooms_changed()
+        self._repeat_later()
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             told = {room for room, _ in partner.told}
             for room in (told | partner.rooms).difference(shared):
                 partner.forget(room)
-                partner.parted.add(room)
+                # It may not know that we have parted, and what it tells meanwhile goes past us.
+                partner.anew.add(room)
             for room in partner.rooms:
                 for author, last in self._rooms.authors(room):
                     if last is not None:
@@ -503,9 +514,8 @@ class Exchange:
                 link.say(Have(rooms=held))
                 held, count = {}, 0
             partner.told.setdefault((room, self._our_key), 0)
-            if room in partner.parted:
-                # It may not know that we had parted, and what it told meanwhile went past us.
-                partner.parted.discard(room)
+            if room in partner.anew:
+                partner.anew.discard(room)
                 link.say(Have(rooms={room.hex(): news}, again=True))
                 continue
             held[room.hex()] = news
@@ -594,6 +604,23 @@ class Exchange:
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             self._tell(link, [room for room in shared if room in rooms])
+
+    def _repeat_later(self) -> None:
+        is_due = any(self._rooms.is_large(record.room) for record in self._rooms.all())
+        if is_due and self._partners and self._repeating is None:
+            self._repeating = self._clock.callLater(REPEAT_AFTER, self._repeat)
+
+    def _repeat(self) -> None:
+        self._repeating = None
+        self._repeated += 1
+        for record in self._rooms.all():
+            sharing = self._sharing(record.room)
+            if sharing and self._rooms.is_large(record.room):
+                link, partner = sharing[self._repeated % len(sharing)]
+                partner.tell_anew(record.room)
+                partner.anew.add(record.room)
+                self._tell(link, [record.room])
+        self._repeat_later()
 
     def _hand_on(self) -> None:
         self._handing_on = None
@@ -1111,12 +1138,14 @@ class Exchange:
                     self._show_text(room, author, text, now)
         if catch_up is None:
             return
-        heads = self._journal.stored_heads(room)
-        if all(heads.get(key, (0, NOTHING))[0] >= end for key, end in catch_up.ends.items()):
+        # What is committed together is told one run after the other: what is stored is not enough.
+        if catch_up.ends.get(author, 0) <= entries[-1].seq:
+            catch_up.ends.pop(author, None)
+        if catch_up.ends:
+            self._pauses.restart(room)
+        else:
             self._pauses.cancel(room)
             self._caught_up(room)
-        else:
-            self._pauses.restart(room)
 
     def _show_text(self, room: bytes, author: DeviceKey, text: str, now: float) -> None:
         record = self._rooms.find(room)

@@ -7,6 +7,7 @@ is kept beside them.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -277,13 +278,23 @@ class Rooms:
         """
         return list(self._mates)
 
-    def neighbours(self) -> list[DeviceKey]:
+    def is_large(self, room: bytes) -> bool:
+        """
+        Whether not everybody in a room has a session with everybody.
+        """
+        return len(self.others(room)) >= FULL_MESH
+
+    def neighbours(self, is_away: Callable[[DeviceKey], bool]) -> list[DeviceKey]:
         """
         With whom we should have a session for the rooms' sake.
 
+        Args:
+            is_away: Tells of somebody whether they were dialled in vain.
+
         Returns:
             In small rooms everybody; in large ones a few, so that each node has about twice as many
-            and all hang together: those that follow us in the order of keys, as on a ring.
+            and all hang together: those that follow us in the order of keys, as on a ring. Those
+            who are away among them are no help, and so do not count.
         """
         wanted: dict[DeviceKey, None] = {}
         for record in self._records.values():
@@ -291,8 +302,10 @@ class Rooms:
                 continue
             others = sorted(self.others(record.room))
             if len(others) >= FULL_MESH:
-                after = [key for key in others if key > self._our_key]
-                others = (after + others)[:NEIGHBOURS]
+                after = bisect(others, self._our_key)
+                others = others[after:] + others[:after]
+                here = [place for place, key in enumerate(others, 1) if not is_away(key)]
+                others = others[: here[NEIGHBOURS - 1] if len(here) >= NEIGHBOURS else None]
             wanted.update(dict.fromkeys(others))
         return list(wanted)
 

@@ -148,7 +148,7 @@ class Sessions(Service):
         dialler: Opens connections.
         events: Who wants to know what happens.
         is_roommate: Tells who is in a room with us, contact or not.
-        neighbours: Tells with whom of those we should have a session.
+        neighbours: Tells with whom of those we should have a session, by who was dialled in vain.
         jitter: Gives random numbers from 0 to 1, so that a crowd does not dial at one time.
         team: Our team name.
         port: The port that we listen on.
@@ -166,7 +166,7 @@ class Sessions(Service):
         dialler: Dialler,
         events: SessionEvents,
         is_roommate: Callable[[DeviceKey], bool],
-        neighbours: Callable[[], list[DeviceKey]],
+        neighbours: Callable[[Callable[[DeviceKey], bool]], list[DeviceKey]],
         jitter: Callable[[], float],
         *,
         team: str,
@@ -194,6 +194,8 @@ class Sessions(Service):
         # Two of our own connections to one node at a time would only have to fight it out.
         self._turns: Turns[DeviceKey] = Turns()
         self._redials: dict[DeviceKey, tuple[IDelayedCall, float]] = {}
+        # And those who are being dialled for that.
+        self._redialling: set[DeviceKey] = set()
         # Those that we took leave of: they are not dialled until somebody wants to, here or there.
         self._left: set[DeviceKey] = set()
         self._parted: list[Deferred[None]] = []
@@ -226,7 +228,7 @@ class Sessions(Service):
     @override
     def startService(self) -> None:
         super().startService()
-        for key in (*(contact.key for contact in self._contacts.all()), *self._neighbours()):
+        for key in (*(contact.key for contact in self._contacts.all()), *self._find_neighbours()):
             self._redial(key, FIRST_REDIAL)
 
     @override
@@ -589,9 +591,7 @@ class Sessions(Service):
         """
         Others may be in a room with us now: find those with whom we should have a session.
         """
-        for key in self._neighbours():
-            if key not in self._live and key not in self._redials:
-                self._redial(key, 0.0)
+        self._dial_neighbours()
         for key, link in list(self._live.items()):
             if link.session is None or self._is_known(key) == link.session.lets_them_in:
                 continue
@@ -599,6 +599,18 @@ class Sessions(Service):
                 link.part("stranger", "We are in no room together any more.")
             else:
                 self.let_in(key)
+
+    def _find_neighbours(self) -> list[DeviceKey]:
+        def is_away(key: DeviceKey) -> bool:
+            _, delay = self._redials.get(key, (None, 0.0))
+            return delay > FIRST_REDIAL
+
+        return self._neighbours(is_away)
+
+    def _dial_neighbours(self) -> None:
+        for key in self._find_neighbours():
+            if not (key in self._live or key in self._redials or key in self._redialling):
+                self._redial(key, 0.0)
 
     def _next_dial(self) -> int:
         self._last_dial = max(self._last_dial + 1, int(self._clock.seconds() * 1_000_000))
@@ -664,18 +676,23 @@ class Sessions(Service):
 
     def _redial_now(self, key: DeviceKey, delay: float) -> None:
         del self._redials[key]
+        self._redialling.add(key)
 
-        def tried(link: PeerProtocol | None) -> None:
-            if link is None:
+        def tried(result: PeerProtocol | Failure | None) -> PeerProtocol | Failure | None:
+            self._redialling.discard(key)
+            if result is None:
                 self._not_reached(key, min(2 * delay, LONGEST_REDIAL))
+            return result
 
         reaching = self._begin_to_reach(key)
-        reaching.addCallback(tried).addErrback(lambda failure: failure.trap(CancelledError))
+        reaching.addBoth(tried).addErrback(lambda failure: failure.trap(CancelledError))
 
     def _not_reached(self, key: DeviceKey, delay: float) -> None:
         if key not in self._redials:
             self._redial(key, delay)
             self._events.not_reached(key)
+            # Somebody else can take its place.
+            self._dial_neighbours()
 
     def _stop_redialling(self, key: DeviceKey) -> None:
         timer, _ = self._redials.pop(key, (None, 0.0))

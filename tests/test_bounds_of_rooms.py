@@ -13,6 +13,7 @@ from typing_extensions import override
 from tests.people import MALLORY
 from tests.test_rooms import RoomLiarTestCase
 from twistedchat import exchange, rooms
+from twistedchat.arrivals import LONGEST_PAUSE, MOST_SHOWN
 from twistedchat.core import rooms as core_rooms
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, direct_room, sign_run
 from twistedchat.core.errors import ChatError
@@ -32,7 +33,7 @@ from twistedchat.core.rooms import (
 )
 from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Contacts
-from twistedchat.exchange import HAND_ON_AFTER, LONGEST_PAUSE, MOST_SHOWN, TELL_AFTER
+from twistedchat.exchange import HAND_ON_AFTER, TELL_AFTER
 from twistedchat.posting import MOST_READ
 from twistedchat.rooms import FULL_MESH, MOST_INVITATIONS, NEIGHBOURS, Rooms
 from twistedchat.testing import MemoryJournal, identity_of

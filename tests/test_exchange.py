@@ -3,17 +3,18 @@ The exchange: what two say to each other comes into both journals, once and in o
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 from typing_extensions import override
 
 from tests.people import MALLORY, PeopleTestCase, Person, SessionCaller, hello, wire_of
 from tests.strategies import any_texts
+from twistedchat.claims import LONGEST_RETURN, MOST_CLAIMS
 from twistedchat.core import sync
 from twistedchat.core.entries import (
     LARGEST_BODY,
@@ -48,7 +49,6 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.identity import Identity
 from twistedchat.core.trust import Decision
-from twistedchat.exchange import LONGEST_RETURN, MOST_CLAIMS
 from twistedchat.posting import LONGEST_RECEIPT, Posted
 from twistedchat.testing import MemoryJournal, identity_of
 
@@ -483,6 +483,32 @@ class WaitingTests(ExchangeTestCase):
                 entries = [entry for entry in journal.entries if entry.author == author.key]
                 self.assertEqual(said, [entry.said.body for entry in entries])
         self.assertEqual(3000, sum(event.texts for event in self.ann.told(TextsDelivered)))
+
+    def test_what_is_committed_together_is_caught_up_together(self) -> None:
+        """
+        Where one commit brings several runs, the last of them are not shown one by one.
+        """
+        self.stop(self.ann)
+        long = "x" * 1000
+        fill(self.ann.journal, self.ann.identity, self.room, *(f"{n} {long}" for n in range(100)))
+        append, told = self.bob.journal.append, list[Callable[[], None]]()
+
+        def append_with_others(entries: Sequence[Entry]) -> Deferred[None]:
+            done: Deferred[None] = Deferred()
+            append(entries).addCallback(lambda _: told.append(lambda: done.callback(None)))
+            return done
+
+        self.patch(self.bob.journal, "append", append_with_others)
+
+        self.come_back(self.ann)
+        self.network.settle_until(lambda: len(self.bob.journal.entries) == 100)
+        self.assertGreater(len(told), 1)
+        for tell in told:
+            tell()
+        self.network.settle()
+
+        self.assertEqual([100], [event.texts for event in self.bob.told(CaughtUp)])
+        self.assertEqual([], self.bob.heard)
 
     def test_lost_journal_comes_back_from_the_other_one(self) -> None:
         """

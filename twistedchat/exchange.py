@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twistedchat.arrivals import MOST_SHOWN, Arrivals
+from twistedchat.claims import Claims
 from twistedchat.core.entries import (
-    LARGEST_NUMBER,
     NOTHING,
     TEXT,
     Entry,
@@ -27,15 +28,12 @@ from twistedchat.core.entries import (
 )
 from twistedchat.core.errors import RemoteProtocolError, StoreError
 from twistedchat.core.events import (
-    CaughtUp,
     Event,
     ForkSeen,
     LetIn,
     OutOfStep,
     RoomChange,
-    RoomTextReceived,
     StoreFailed,
-    TextReceived,
     TextsDelivered,
     TextsRead,
 )
@@ -57,16 +55,11 @@ from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.sessions import Sessions
-from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import MOST_READ, Posting
 from twistedchat.rooms import Rooms
 
 __all__ = [
     "HAND_ON_AFTER",
-    "LONGEST_PAUSE",
-    "LONGEST_RETURN",
-    "MOST_CLAIMS",
-    "MOST_SHOWN",
     "REPEAT_AFTER",
     "TELL_AFTER",
     "Exchange",
@@ -77,20 +70,6 @@ __all__ = [
 # the wait keeps each of them from getting it from everybody.
 TELL_AFTER = 0.25
 HAND_ON_AFTER = 1.0
-
-# Texts that come at once, after an absence, and are still shown line by line: a screenful.
-MOST_SHOWN = 20
-
-# Seconds in which nothing of it comes, after which an absence is taken to be over: a network that
-# loses a packet sends it again within one or two. Whoever claims to hold what there is not can keep
-# texts from being shown one by one, but for no longer than this.
-LONGEST_PAUSE = 3.0
-
-# Seconds in which nothing comes back of what we said and somebody claims to hold, after which it is
-# not waited for any more: as above, and for the same reasons. And how often that is believed of
-# somebody of whom nothing comes: a connection can break, but hardly so often at the wrong time.
-LONGEST_RETURN = LONGEST_PAUSE
-MOST_CLAIMS = 3
 
 # Seconds after which, in a large room, somebody else is told all that we hold there, and asked the
 # same: what went past both sides, for whatever reason, comes all the same. Where all of 300 members
@@ -166,20 +145,6 @@ class _Partner:
             self.missed.add(chain)
 
 
-@dataclass(slots=True, eq=False)
-class _CatchUp:
-    """
-    Much is to come in a room: it is told as a number when it has.
-
-    Attributes:
-        ends: How far, by author.
-        texts: How many texts have come.
-    """
-
-    ends: dict[DeviceKey, int] = field(default_factory=dict)
-    texts: int = 0
-
-
 class Exchange:
     """
     Keeps our journal and those of the peers with whom we share rooms in step.
@@ -244,13 +209,9 @@ class Exchange:
         self._handing_on: IDelayedCall | None = None
         self._repeating: IDelayedCall | None = None
         self._repeated = 0
-        self._catch_ups: dict[bytes, _CatchUp] = {}
-        self._pauses: TimeoutQueue[bytes] = TimeoutQueue(clock, LONGEST_PAUSE, self._caught_up)
-        # How far others claim to hold what we said and lack, by room; and how often nothing came.
-        self._claims: dict[bytes, dict[DeviceKey, int]] = {}
-        self._empty_claims: Counter[tuple[bytes, DeviceKey]] = Counter()
-        self._returns: TimeoutQueue[bytes] = TimeoutQueue(
-            clock, LONGEST_RETURN, self._nothing_returned
+        self._arrivals = Arrivals(clock, rooms, contacts, publish)
+        self._claims = Claims(
+            clock, self.posting.await_back, self.posting.no_longer_awaited, self._not_returned
         )
 
     def close(self) -> None:
@@ -258,9 +219,8 @@ class Exchange:
         Wait for nothing any more.
         """
         self.posting.close()
-        for room in self._pauses.stop():
-            self._caught_up(room)
-        self._returns.stop()
+        self._arrivals.close()
+        self._claims.close()
         for timer in (self._telling, self._handing_on, self._repeating):
             if timer is not None:
                 timer.cancel()
@@ -470,9 +430,7 @@ class Exchange:
         if partner is None:
             return
         self.posting.went(partner.key)
-        for room, claims in list(self._claims.items()):
-            if partner.key in claims:
-                self._disbelieve(room, partner.key)
+        self._claims.gone(partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -704,7 +662,7 @@ class Exchange:
         if author == self._our_key:
             head, _ = self._journal.offered_head(room)
             if head - run.seq >= MOST_SHOWN and not partner.outbox.has_sent(chain):
-                # So that it knows how much is to come: see `_show`.
+                # So that it knows how much is to come: see `Arrivals`.
                 self._tell(link, [room])
         self._send(link, partner, run, entries)
         if last is None or end < last:
@@ -781,11 +739,7 @@ class Exchange:
             if end > head and author != self._our_key:
                 to_come[author] = end
         much = sum(end - heads.get(author, (0, NOTHING))[0] for author, end in to_come.items())
-        if much > MOST_SHOWN or (to_come and room in self._catch_ups):
-            catch_up = self._catch_ups.setdefault(room, _CatchUp())
-            for author, end in to_come.items():
-                catch_up.ends[author] = max(end, catch_up.ends.get(author, 0))
-            self._pauses.restart(room)
+        self._arrivals.expect(room, to_come, much)
         record = self._rooms.find(room)
         if record is not None and record.inviter == partner.key and self._rooms.is_awaited(room):
             promises = partner.promises.setdefault(room, {})
@@ -847,13 +801,9 @@ class Exchange:
             return
         if seq <= head:
             self._acknowledged(room, partner.key, seq)
-        elif self._empty_claims[room, partner.key] < MOST_CLAIMS:
+        else:
             # Where it holds more than anybody can have seen, we have lost ours.
-            if room not in self._claims:
-                self._claims[room] = {}
-                self._returns.restart(room)
-                self.posting.await_back(room)
-            self._claims[room][partner.key] = seq
+            self._claims.claim(room, partner.key, seq)
 
     def _out_of_step(self, partner: _Partner, chain: Chain) -> None:
         partner.outbox.give_up(chain)
@@ -862,27 +812,10 @@ class Exchange:
             self._told_out_of_step.add(contact.key)
             self._publish(OutOfStep(contact))
 
-    def _returned(self, room: bytes, key: DeviceKey, end: int) -> None:
-        # Of what we lack somebody has sent so much.
-        claims = self._claims.get(room, {})
-        if claims.get(key, end + 1) <= end:
-            del claims[key]
-            if not claims:
-                del self._claims[room]
-                self._returns.cancel(room)
-                self.posting.no_longer_awaited(room)
-
-    def _nothing_returned(self, room: bytes) -> None:
-        for key in list(self._claims[room]):
-            for partner in list(self._partners.values()):
-                if partner.key == key:
-                    self._out_of_step(partner, (room, self._our_key))
-            self._disbelieve(room, key)
-
-    def _disbelieve(self, room: bytes, key: DeviceKey) -> None:
-        # Else whoever claims something again and again could keep us from saying anything there.
-        self._empty_claims[room, key] += 1
-        self._returned(room, key, LARGEST_NUMBER)
+    def _not_returned(self, room: bytes, key: DeviceKey) -> None:
+        for partner in self._partners.values():
+            if partner.key == key:
+                self._out_of_step(partner, (room, self._our_key))
 
     def _check_invitation(self, partner: _Partner, record: RoomRecord) -> None:
         # Whoever invited us holds nothing more that we lack, and nobody there has added us.
@@ -1075,21 +1008,17 @@ class Exchange:
             if isinstance(taken, Forked):
                 self._out_of_step(partner, (room, author))
                 self._forked(link, taken.entry)
-                self._returned(room, partner.key, LARGEST_NUMBER)
+                self._claims.drop(room, partner.key)
             elif taken:
-                end = taken[-1].seq
-                self._journal.keep_receipt(room, partner.key, end)
+                self._journal.keep_receipt(room, partner.key, taken[-1].seq)
                 self._has_stored(None, partner, taken)
-                del self._empty_claims[room, partner.key]
-                if room in self._claims:
-                    self._returns.restart(room)
-                self._returned(room, partner.key, end)
+                self._claims.came(room, partner.key, taken[-1].seq)
             else:
                 partner.told.pop((room, author), None)
                 self._tell(link, [room])
 
         def not_kept(failure: Failure) -> None:
-            self._returned(room, partner.key, LARGEST_NUMBER)
+            self._claims.drop(room, partner.key)
             self._not_kept(link, room, failure)
 
         self.posting.take_back(room, entries).addCallbacks(kept, not_kept).addErrback(
@@ -1121,48 +1050,16 @@ class Exchange:
 
     def _show(self, room: bytes, entries: tuple[Entry, ...]) -> None:
         author = entries[0].author
+        if author == self._our_key:
+            return
         texts = [
             entry.said.body
             for entry in entries
             if entry.said.kind == TEXT and self._rooms.counts(room, author, entry.seq)
         ]
-        catch_up = self._catch_ups.get(room)
-        if author != self._our_key:
-            if self._rooms.find(room) is None:
-                self._moved(author, len(texts), 0)
-            if catch_up is not None:
-                catch_up.texts += len(texts)
-            else:
-                now = self._clock.seconds()
-                for text in texts:
-                    self._show_text(room, author, text, now)
-        if catch_up is None:
-            return
-        # What is committed together is told one run after the other: what is stored is not enough.
-        if catch_up.ends.get(author, 0) <= entries[-1].seq:
-            catch_up.ends.pop(author, None)
-        if catch_up.ends:
-            self._pauses.restart(room)
-        else:
-            self._pauses.cancel(room)
-            self._caught_up(room)
-
-    def _show_text(self, room: bytes, author: DeviceKey, text: str, now: float) -> None:
-        record = self._rooms.find(room)
-        if record is not None:
-            speaker = self._rooms.speaker(room, author)
-            self._publish(RoomTextReceived(record, speaker, text, now))
-            return
-        contact = self._contacts.find(author)
-        if contact is not None:
-            self._publish(TextReceived(contact, text, now))
-
-    def _caught_up(self, room: bytes) -> None:
-        texts = self._catch_ups.pop(room).texts
-        mate = self._rooms.mate_of(room)
-        place = self._rooms.find(room) or (self._contacts.find(mate) if mate else None)
-        if texts and place is not None:
-            self._publish(CaughtUp(place, texts))
+        if self._rooms.find(room) is None:
+            self._moved(author, len(texts), 0)
+        self._arrivals.came(room, author, entries[-1].seq, texts)
 
     def _forked(self, link: PeerProtocol, entry: Entry) -> None:
         def kept(is_news: bool) -> None:

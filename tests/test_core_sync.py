@@ -251,17 +251,47 @@ class OutboxTests(SynchronousTestCase):
 
     def test_chains_are_told_each_for_itself(self) -> None:
         """
-        What is told of one chain makes no room behind another one's that went before it.
+        What is not answered of one chain is not in the way of what is told of another.
         """
         outbox = Outbox()
         outbox.went(CHAIN, 1, MOST_IN_FLIGHT // 2)
         outbox.went(BACK, 1, MOST_IN_FLIGHT // 2)
+        self.assertIsNone(outbox.next_after(BACK, 2))
 
         outbox.told(BACK, 1)
-        self.assertIsNone(outbox.next_after(CHAIN, 2))
-        outbox.told(CHAIN, 1)
 
         self.assertEqual(1, outbox.next_after(CHAIN, 2))
+        self.assertEqual(1, outbox.next_after(BACK, 2))
+
+    def test_what_is_going_to_be_sent_takes_room(self) -> None:
+        """
+        It counts as if it were on its way.
+        """
+        outbox = Outbox()
+        outbox.went(CHAIN, 1, MOST_IN_FLIGHT // 2)
+
+        self.assertTrue(outbox.has_room(MOST_IN_FLIGHT // 2 - 1))
+        self.assertFalse(outbox.has_room(MOST_IN_FLIGHT // 2))
+
+    def test_paused_is_sent_when_it_is_asked_for_again(self) -> None:
+        """
+        What was dropped takes no room, and nothing more of it goes until then.
+        """
+        outbox = Outbox()
+        outbox.told(CHAIN, 1)
+        outbox.went(CHAIN, 5, MOST_IN_FLIGHT)
+
+        outbox.pause(CHAIN)
+
+        self.assertTrue(outbox.has_room())
+        self.assertIsNone(outbox.next_after(CHAIN, 9))
+        outbox.told(CHAIN, 1)
+        self.assertIsNone(outbox.next_after(CHAIN, 9))
+        outbox.rewind(CHAIN)
+        self.assertEqual(1, outbox.next_after(CHAIN, 9))
+        outbox.pause(CHAIN)
+        outbox.forget(CHAIN[0])
+        self.assertEqual(0, outbox.next_after(CHAIN, 9))
 
     def test_given_up_is_sent_no_more(self) -> None:
         """

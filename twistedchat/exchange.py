@@ -94,7 +94,7 @@ class _Partner:
         key: Who it is.
         outbox: What it holds, and what is on its way there.
         rooms: The rooms of which it has told us.
-        told: How far we have told it that we hold each chain.
+        told: How far we have told it that we hold each chain, by room.
         invited: The rooms to which we have invited it.
         dropped: Chains of which something came that we could not take yet.
         missed: Those of which something was dropped at any time, so that the next seems to be left
@@ -104,13 +104,17 @@ class _Partner:
         anew: The rooms of which it is to be told anew, and asked the same.
         promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
             holds what was said there.
+        refused: Chains of which we have told it that we can take no more yet.
+        reading: How many runs are being read, to be sent to it.
+        is_full: Whether something was not read since enough is on its way.
+        is_pumped: Whether it is being looked through what can be sent.
         is_behind: Whether it is to be told more as soon as it reads again.
     """
 
     key: DeviceKey
     outbox: Outbox = field(default_factory=Outbox)
     rooms: set[bytes] = field(default_factory=set)
-    told: dict[Chain, int] = field(default_factory=dict)
+    told: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     invited: set[bytes] = field(default_factory=set)
     dropped: dict[Chain, None] = field(default_factory=dict)
     missed: set[Chain] = field(default_factory=set)
@@ -118,6 +122,10 @@ class _Partner:
     cards: dict[bytes, Card] = field(default_factory=dict)
     anew: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
+    refused: set[Chain] = field(default_factory=set)
+    reading: int = 0
+    is_full: bool = False
+    is_pumped: bool = False
     is_behind: bool = False
 
     def forget(self, room: bytes) -> None:
@@ -134,7 +142,7 @@ class _Partner:
         """
         It may not know what we have told it of a room.
         """
-        self.told = {chain: seq for chain, seq in self.told.items() if chain[0] != room}
+        self.told.pop(room, None)
 
     def drop(self, chain: Chain) -> None:
         """
@@ -202,9 +210,9 @@ class Exchange:
         self._storing: Counter[Chain] = Counter()
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
-        # Rooms in which something is new that others may not have.
+        # Rooms in which something is new that others may not have, and whose it is.
         self._to_tell: set[bytes] = set()
-        self._to_hand_on: set[bytes] = set()
+        self._to_hand_on: set[Chain] = set()
         self._telling: IDelayedCall | None = None
         self._handing_on: IDelayedCall | None = None
         self._repeating: IDelayedCall | None = None
@@ -269,7 +277,7 @@ class Exchange:
 
     def _rewrote(self, room: bytes) -> None:
         for link, _ in self._sharing(room):
-            self.pump(link)
+            self.pump(link, [room])
 
     def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
         return [
@@ -289,7 +297,7 @@ class Exchange:
         is_next = after == entries[0].seq - 1 and not self._is_reading(link, chain)
         is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
         if not (is_next and is_offered) or link.is_choked:
-            self.pump(link)
+            self.pump(link, chain[:1])
             return
         while entries:
             entries = self._send(link, partner, run_from(entries), entries)
@@ -391,8 +399,7 @@ class Exchange:
         self._repeat_later()
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
-            told = {room for room, _ in partner.told}
-            for room in (told | partner.rooms).difference(shared):
+            for room in (partner.told.keys() | partner.rooms).difference(shared):
                 partner.forget(room)
                 # It may not know that we have parted, and what it tells meanwhile goes past us.
                 partner.anew.add(room)
@@ -401,7 +408,7 @@ class Exchange:
                     if last is not None:
                         # What was sent beyond the end is not going to be answered.
                         partner.outbox.rewind((room, author))
-            fresh = [room for room in shared if room not in told]
+            fresh = [room for room in shared if room not in partner.told]
             lacking = filter(self._lacks, partner.dropped)
             again = [chain for chain in lacking if chain[0] in shared]
             if fresh:
@@ -409,6 +416,7 @@ class Exchange:
             if again:
                 for chain in again:
                     del partner.dropped[chain]
+                    partner.refused.discard(chain)
                 self._tell_again(link, again)
             self.pump(link)
 
@@ -459,7 +467,7 @@ class Exchange:
         count = 0
         shared = self._rooms.shared_with(partner.key)
         for room in rooms:
-            is_first = all(told != room for told, _ in partner.told)
+            is_first = room not in partner.told
             news = self._news(partner, room)
             if room not in shared:
                 # Whoever has left is told that we know it, and nothing else.
@@ -471,7 +479,7 @@ class Exchange:
             if held and (count + len(news) >= MOST_TOLD or len(held) >= MOST_ROOMS):
                 link.say(Have(rooms=held))
                 held, count = {}, 0
-            partner.told.setdefault((room, self._our_key), 0)
+            partner.told.setdefault(room, {})
             if room in partner.anew:
                 partner.anew.discard(room)
                 link.say(Have(rooms={room.hex(): news}, again=True))
@@ -501,8 +509,8 @@ class Exchange:
         # of them than a frame holds.
         for author, _ in self._rooms.authors(room):
             seq, last = heads.get(author, (0, NOTHING))
-            if seq > partner.told.get((room, author), 0):
-                partner.told[room, author] = seq
+            if seq > partner.told.get(room, {}).get(author, 0):
+                partner.told.setdefault(room, {})[author] = seq
                 news[str(author)] = (seq, last.hex())
         return news
 
@@ -545,12 +553,12 @@ class Exchange:
             return {}
         return {room.hex(): {str(partner.key): head}}
 
-    def _soon(self, room: bytes) -> None:
+    def _soon(self, room: bytes, author: DeviceKey) -> None:
         # With two in a room there is nobody else to tell.
         if len(self._rooms.others(room)) < 2:
             return
         self._to_tell.add(room)
-        self._to_hand_on.add(room)
+        self._to_hand_on.add((room, author))
         if self._telling is None:
             self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
         if self._handing_on is None:
@@ -582,19 +590,20 @@ class Exchange:
 
     def _hand_on(self) -> None:
         self._handing_on = None
-        rooms, self._to_hand_on = self._to_hand_on, set()
-        for link, partner in list(self._partners.items()):
-            if rooms & partner.rooms:
-                self.pump(link)
+        rooms = {room for room, _ in self._to_hand_on}
+        self._to_hand_on.clear()
+        for link in list(self._partners):
+            self.pump(link, rooms)
 
     # Sending what the other side lacks.
 
-    def pump(self, link: PeerProtocol) -> None:
+    def pump(self, link: PeerProtocol, rooms: Iterable[bytes] | None = None) -> None:
         """
         Send what a peer is known to lack.
 
         Args:
             link: The connection.
+            rooms: In which rooms something may be new; ``None`` for anywhere.
         """
         partner = self._partners.get(link)
         session = link.session
@@ -602,9 +611,28 @@ class Exchange:
             return
         if not (session.lets_us_in and session.lets_them_in):
             return
-        for room in self._rooms.shared_with(partner.key):
-            if room in partner.rooms:
-                self._pump_room(link, partner, room)
+        if partner.is_pumped:
+            # What is read at once wants to go on at once; it is done below, one after the other.
+            partner.is_full = True
+            return
+        shared = self._rooms.shared_with(partner.key)
+        if rooms is not None and not partner.is_full:
+            shared = [room for room in rooms if room in shared]
+        partner.is_pumped = True
+        try:
+            while True:
+                partner.is_full = False
+                for room in shared:
+                    if room in partner.rooms:
+                        self._pump_room(link, partner, room)
+                if not (partner.is_full and self._has_window(partner)):
+                    break
+                shared = self._rooms.shared_with(partner.key)
+        finally:
+            partner.is_pumped = False
+
+    def _has_window(self, partner: _Partner) -> bool:
+        return partner.outbox.has_room(partner.reading * MOST_READ)
 
     def _pump_room(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
         heads = self._journal.stored_heads(room)
@@ -617,18 +645,22 @@ class Exchange:
                 continue
             if author == self._our_key and not self.posting.may_offer(room):
                 continue
-            if author not in (self._our_key, partner.key) and room in self._to_hand_on:
+            if author not in (self._our_key, partner.key) and chain in self._to_hand_on:
                 # It may have it from its author by then.
                 continue
+            if not self._has_window(partner):
+                partner.is_full = True
+                return
             after = partner.outbox.next_after(chain, head)
             if after is None:
                 continue
             self._reading.add((link, chain))
+            partner.reading += 1
             Deferred.fromCoroutine(self._read_to_send(chain, after, head)).addCallbacks(
                 self._has_read,
                 self._cannot_read,
-                callbackArgs=(link, partner, chain, last),
-                errbackArgs=(link, chain),
+                callbackArgs=(link, partner, chain),
+                errbackArgs=(link, partner, chain),
             ).addErrback(self._log_failure)
 
     def _is_reading(self, link: PeerProtocol, chain: Chain) -> bool:
@@ -650,26 +682,30 @@ class Exchange:
         link: PeerProtocol,
         partner: _Partner,
         chain: Chain,
-        last: int | None,
     ) -> None:
         self._reading.discard((link, chain))
+        partner.reading -= 1
         room, author = chain
         is_shared = room in self._rooms.shared_with(partner.key)
         if self._partners.get(link) is not partner or not entries or not is_shared:
             return
         run = run_from(entries)
-        end = run.seq + len(run.said) - 1
         if author == self._our_key:
             head, _ = self._journal.offered_head(room)
             if head - run.seq >= MOST_SHOWN and not partner.outbox.has_sent(chain):
                 # So that it knows how much is to come: see `Arrivals`.
                 self._tell(link, [room])
         self._send(link, partner, run, entries)
-        if last is None or end < last:
-            self.pump(link)
+        self.pump(link, [room])
 
-    def _cannot_read(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
+    def _cannot_read(
+        self, failure: Failure, link: PeerProtocol, partner: _Partner, chain: Chain
+    ) -> None:
         self._reading.discard((link, chain))
+        partner.reading -= 1
+        self._store_failed(link, failure)
+
+    def _cannot_compare(self, failure: Failure, link: PeerProtocol, chain: Chain) -> None:
         self._comparing.pop((link, chain), None)
         self._store_failed(link, failure)
 
@@ -690,11 +726,9 @@ class Exchange:
         direct = self._rooms.direct(partner.key)
         contact = self._contacts.find(partner.key)
         shared = self._rooms.shared_with(partner.key)
-        for room in shared:
-            told = frame.rooms.get(room.hex())
-            if told is None:
-                # Of rooms that we do not share it can say what it likes.
-                continue
+        named = {bytes.fromhex(name): told for name, told in frame.rooms.items()}
+        # Of rooms that we do not share it can say what it likes.
+        for room in [room for room in shared if room in named]:
             is_let_in = room == direct and room not in partner.rooms and link.session.have_knocked
             if is_let_in and contact is not None:
                 self._publish(LetIn(contact))
@@ -706,14 +740,13 @@ class Exchange:
             elif frame.again:
                 partner.tell_anew(room)
                 self._tell(link, [room])
-            self._compare(link, partner, room, told, again=frame.again)
+            self._compare(link, partner, room, named[room], frame)
         for room in shared:
             self._invite(link, partner, room)
-        for name, told in frame.rooms.items():
-            if (room := bytes.fromhex(name)) not in shared:
-                self._tell_removal(link, partner, room, told)
+        for room in named.keys() - set(shared):
+            self._tell_removal(link, partner, room, named[room])
         self._note_reading(partner, frame)
-        self.pump(link)
+        self.pump(link, named)
 
     def _compare(
         self,
@@ -721,8 +754,7 @@ class Exchange:
         partner: _Partner,
         room: bytes,
         told: dict[str, tuple[int, str]],
-        *,
-        again: bool,
+        frame: Have,
     ) -> None:
         heads = self._journal.stored_heads(room)
         to_come: dict[DeviceKey, int] = {}
@@ -732,9 +764,11 @@ class Exchange:
             seq, their_hash = told[str(author)]
             head, _ = heads.get(author, (0, NOTHING))
             chain = (room, author)
-            if again:
+            if frame.again:
                 partner.outbox.rewind(chain)
-            self._told(link, partner, chain, seq, their_hash)
+            if frame.dropped:
+                partner.outbox.pause(chain)
+            self._told(link, partner, chain, seq, their_hash, is_dropped=frame.dropped)
             end = seq if last is None else min(seq, last)
             if end > head and author != self._our_key:
                 to_come[author] = end
@@ -749,7 +783,14 @@ class Exchange:
             self._check_invitation(partner, record)
 
     def _told(
-        self, link: PeerProtocol, partner: _Partner, chain: Chain, seq: int, their_hash: str
+        self,
+        link: PeerProtocol,
+        partner: _Partner,
+        chain: Chain,
+        seq: int,
+        their_hash: str,
+        *,
+        is_dropped: bool = False,
     ) -> None:
         room, author = chain
         outbox = partner.outbox
@@ -760,14 +801,15 @@ class Exchange:
             # The last of what it tells meanwhile is all that counts.
             self._comparing[link, chain] = seq, their_hash
         elif seq and seq == head and their_hash != our_hash.hex():
-            self._out_of_step(partner, chain)
-        elif 0 < seq < head and not outbox.has(chain):
-            # What it holds may be another one's with the same numbers, where a journal was lost or
-            # a key is used twice. What it tells later, it has got from us.
+            self._part(link, partner, chain, seq)
+        elif 0 < seq < head and (is_dropped or not outbox.has(chain)):
+            # What it holds may be another one's with the same numbers, where a journal was lost, a
+            # key is used twice, or somebody says different things to different people. What it
+            # tells later, it has got from us, unless it cannot take that.
             self._comparing[link, chain] = seq, their_hash
             self._journal.read(room, author, seq - 1, 1).addCallbacks(
                 self._has_compared,
-                self._cannot_read,
+                self._cannot_compare,
                 callbackArgs=(link, partner, chain, seq, their_hash),
                 errbackArgs=(link, chain),
             ).addErrback(self._log_failure)
@@ -788,11 +830,11 @@ class Exchange:
         if told is None or self._partners.get(link) is not partner:
             return
         if not entries or entries[0].hash.hex() != their_hash:
-            self._out_of_step(partner, chain)
+            self._part(link, partner, chain, seq)
             return
         self._agreed(partner, chain, seq, seq)
         self._told(link, partner, chain, *told)
-        self.pump(link)
+        self.pump(link, chain[:1])
 
     def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
         room, author = chain
@@ -805,10 +847,40 @@ class Exchange:
             # Where it holds more than anybody can have seen, we have lost ours.
             self._claims.claim(room, partner.key, seq)
 
+    def _part(self, link: PeerProtocol, partner: _Partner, chain: Chain, seq: int) -> None:
+        # The entry with that number is another one there than here.
+        if partner.outbox.has_given_up(chain):
+            return
+        room, author = chain
+        self._out_of_step(partner, chain)
+        self._refuse(link, chain)
+        if self._rooms.find(room) is not None:
+            # Whoever says different things to different people is known to both by that.
+            self._journal.read(room, author, seq - 1, 1).addCallbacks(
+                lambda entries: self._show_other(link, partner, entries),
+                lambda failure: self._store_failed(link, failure),
+            ).addErrback(self._log_failure)
+
+    def _show_other(self, link: PeerProtocol, partner: _Partner, entries: list[Entry]) -> None:
+        is_there = self._partners.get(link) is partner and not link.is_choked
+        if is_there and entries and entries[0].room in self._rooms.shared_with(partner.key):
+            link.say(frame_of_run(run_from(entries)))
+
+    def _refuse(self, link: PeerProtocol, chain: Chain) -> None:
+        # What comes of it is dropped: so no more of it should, and what has is out of the way.
+        room, author = chain
+        seq, last = self._shown_head(chain)
+        held = {room.hex(): {str(author): (seq, last.hex())}}
+        link.say(Have(rooms=held, dropped=True))
+
     def _out_of_step(self, partner: _Partner, chain: Chain) -> None:
         partner.outbox.give_up(chain)
+        room, _ = chain
         contact = self._contacts.find(partner.key)
-        if contact is not None and contact.key not in self._told_out_of_step:
+        # In other rooms it can be the fault of somebody else.
+        if contact is None or room != self._rooms.direct(partner.key):
+            return
+        if contact.key not in self._told_out_of_step:
             self._told_out_of_step.add(contact.key)
             self._publish(OutOfStep(contact))
 
@@ -964,6 +1036,7 @@ class Exchange:
         entries = check_run(run)
         if partner.outbox.has_given_up(chain):
             # It goes on where we part.
+            self._look_for_fork(link, entries)
             return
         if run.author == self._our_key:
             self._take_back(link, partner, entries)
@@ -982,12 +1055,23 @@ class Exchange:
         if first is not None and not self._can_take(first):
             # By somebody of whom we do not know (yet) that they may, or beyond their end.
             partner.drop(chain)
+            is_news = chain in partner.dropped and chain not in partner.refused
+            if is_news and not self._rooms.counts(*chain, first.seq):
+                partner.refused.add(chain)
+                self._refuse(link, chain)
         elif isinstance(taken, Forked):
-            partner.outbox.give_up(chain)
             self._forked(link, taken.entry)
+            if record is None:
+                partner.outbox.give_up(chain)
+                self._refuse(link, chain)
+            else:
+                self._part(link, partner, chain, self._journal.heads(run.room)[run.author][0])
         elif not taken:
-            partner.told.pop(chain, None)
+            partner.told.get(run.room, {}).pop(run.author, None)
             self._tell(link, [run.room])
+            if (link, chain) in self._comparing:
+                # It may be sent to show that it is another one.
+                self._look_for_fork(link, entries)
         else:
             self._storing[chain] += 1
 
@@ -1006,7 +1090,7 @@ class Exchange:
 
         def kept(taken: tuple[Entry, ...] | Forked) -> None:
             if isinstance(taken, Forked):
-                self._out_of_step(partner, (room, author))
+                self._part(link, partner, (room, author), max(1, self._journal.offered(room)))
                 self._forked(link, taken.entry)
                 self._claims.drop(room, partner.key)
             elif taken:
@@ -1014,7 +1098,7 @@ class Exchange:
                 self._has_stored(None, partner, taken)
                 self._claims.came(room, partner.key, taken[-1].seq)
             else:
-                partner.told.pop((room, author), None)
+                partner.told.get(room, {}).pop(author, None)
                 self._tell(link, [room])
 
         def not_kept(failure: Failure) -> None:
@@ -1040,7 +1124,7 @@ class Exchange:
         present = self._sessions.find(partner.key)
         if present is not None:
             self._tell(present, [room])
-        self._soon(room)
+        self._soon(room, author)
         if changed:
             self.rooms_changed()
         record = self._rooms.find(room)
@@ -1060,6 +1144,22 @@ class Exchange:
         if self._rooms.find(room) is None:
             self._moved(author, len(texts), 0)
         self._arrivals.came(room, author, entries[-1].seq, texts)
+
+    def _look_for_fork(self, link: PeerProtocol, entries: tuple[Entry, ...]) -> None:
+        # Where one of these is another one than ours, its author has signed two.
+        first, last = entries[0], entries[-1]
+        head, _ = self._journal.stored_heads(first.room).get(first.author, (0, NOTHING))
+        seq = min(last.seq, head)
+        if seq < first.seq:
+            return
+
+        def read(ours: list[Entry]) -> None:
+            if ours and ours[0].hash != entries[seq - first.seq].hash:
+                self._forked(link, last)
+
+        self._journal.read(first.room, first.author, seq - 1, 1).addCallbacks(
+            read, lambda failure: self._store_failed(link, failure)
+        ).addErrback(self._log_failure)
 
     def _forked(self, link: PeerProtocol, entry: Entry) -> None:
         def kept(is_news: bool) -> None:

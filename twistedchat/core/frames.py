@@ -123,6 +123,8 @@ class Have(_Tagged, frozen=True, tag="have"):
         read: How far a person has read, where they let others know.
         again: Whether some of what the other side has sent since was not kept, and is to be sent
             again from what is told here.
+        dropped: Whether what the other side has sent beyond what is told here was not kept, and no
+            more of it is wanted for now.
     """
 
     rooms: Annotated[
@@ -134,6 +136,7 @@ class Have(_Tagged, frozen=True, tag="have"):
         Meta(max_length=MOST_ROOMS),
     ] = msgspec.field(default_factory=dict)
     again: bool = False
+    dropped: bool = False
 
 
 class Card(_Tagged, frozen=True, tag="card"):

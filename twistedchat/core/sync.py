@@ -125,9 +125,11 @@ class Outbox:
     def __init__(self) -> None:
         self._theirs: dict[Chain, int] = {}
         self._sent: dict[Chain, int] = {}
-        self._on_the_way: deque[tuple[Chain, int, int]] = deque()
+        # The number of the last entry of each run, and its size.
+        self._on_the_way: dict[Chain, deque[tuple[int, int]]] = {}
         self._in_flight = 0
         self._given_up: set[Chain] = set()
+        self._paused: set[Chain] = set()
 
     def has(self, chain: Chain) -> int:
         """
@@ -158,14 +160,11 @@ class Outbox:
             chain: Which.
             seq: The number of the last entry that it has stored.
         """
-        self._theirs[chain] = max(seq, self._theirs.get(chain, 0))
-        # Runs are stored in the order in which they went, but each chain tells of itself.
-        while self._on_the_way:
-            on_top, last, size = self._on_the_way[0]
-            if self._theirs.get(on_top, 0) < last:
-                break
-            self._on_the_way.popleft()
-            self._in_flight -= size
+        seq = self._theirs[chain] = max(seq, self._theirs.get(chain, 0))
+        # A chain's runs are stored in the order in which they went.
+        runs = self._on_the_way.get(chain)
+        while runs and runs[0][0] <= seq:
+            self._in_flight -= runs.popleft()[1]
 
     def rewind(self, chain: Chain) -> None:
         """
@@ -174,7 +173,18 @@ class Outbox:
         Args:
             chain: Of which chain.
         """
+        self._paused.discard(chain)
         self._sent.pop(chain, None)
+        self._let_go(chain)
+
+    def pause(self, chain: Chain) -> None:
+        """
+        The other side has dropped what was sent, and wants no more until it is rewound.
+
+        Args:
+            chain: Of which chain.
+        """
+        self._paused.add(chain)
         self._let_go(chain)
 
     def forget(self, room: bytes) -> None:
@@ -186,8 +196,17 @@ class Outbox:
         """
         for chain in [chain for chain in self._theirs if chain[0] == room]:
             del self._theirs[chain]
-        for chain in [chain for chain in self._sent if chain[0] == room]:
+        for chain in {chain for chain in (*self._sent, *self._paused) if chain[0] == room}:
             self.rewind(chain)
+
+    def has_room(self, coming: int = 0) -> bool:
+        """
+        Whether something more can be sent.
+
+        Args:
+            coming: Bytes that are going to be, as soon as they are read.
+        """
+        return self._in_flight + coming < MOST_IN_FLIGHT
 
     def next_after(self, chain: Chain, head: int) -> int | None:
         """
@@ -201,7 +220,7 @@ class Outbox:
             The number after which to go on; ``None`` where there is nothing to send, or enough on
             its way.
         """
-        if chain in self._given_up or self._in_flight >= MOST_IN_FLIGHT:
+        if chain in self._given_up or chain in self._paused or not self.has_room():
             return None
         after = max(self._sent.get(chain, 0), self._theirs.get(chain, 0))
         return after if after < head else None
@@ -216,7 +235,7 @@ class Outbox:
             size: Bytes of its frame.
         """
         self._sent[chain] = last
-        self._on_the_way.append((chain, last, size))
+        self._on_the_way.setdefault(chain, deque()).append((last, size))
         self._in_flight += size
 
     def has_given_up(self, chain: Chain) -> bool:
@@ -239,5 +258,4 @@ class Outbox:
         self._let_go(chain)
 
     def _let_go(self, chain: Chain) -> None:
-        self._in_flight -= sum(size for of, _, size in self._on_the_way if of == chain)
-        self._on_the_way = deque(sent for sent in self._on_the_way if sent[0] != chain)
+        self._in_flight -= sum(size for _, size in self._on_the_way.pop(chain, ()))

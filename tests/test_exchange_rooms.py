@@ -1,0 +1,214 @@
+"""
+The exchange in rooms: where there is much to send, and where somebody says two things.
+"""
+
+from typing_extensions import override
+
+from tests.people import PORT, Person, SessionCaller, hello
+from tests.test_rooms import RoomLiarTestCase
+from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, check_run, sign_run
+from twistedchat.core.events import ForkSeen, OutOfStep, Progress, RoomTextReceived
+from twistedchat.core.frames import Have, RunFrame, frame_of_run
+from twistedchat.core.identity import Identity
+from twistedchat.core.roster import RoomId
+from twistedchat.core.sync import MOST_IN_FLIGHT
+from twistedchat.posting import MOST_READ
+from twistedchat.testing import identity_of
+
+DEE = identity_of("Dee")
+
+
+class NewcomerTests(RoomLiarTestCase):
+    """
+    Somebody who has all of a room to catch up on.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let a third one be there, whom all know.
+        """
+        super().setUp()
+        (self.cy,) = self.meet("cy")
+        for other in (self.ann, self.bob):
+            self.acquaint(self.cy, other)
+        self.pass_time(3)
+
+    def heads(self, person: Person) -> dict[str, int]:
+        """
+        How much somebody holds of each.
+        """
+        heads = person.journal.stored_heads(self.room)
+        return {str(key): seq for key, (seq, _) in heads.items()}
+
+    def test_more_than_fits_on_the_way_comes_though_some_cannot_be_taken_yet(self) -> None:
+        """
+        What comes before the word that makes its author a member is in nobody's way.
+        """
+        for number in range(80):
+            self.ann.node.send_text(RoomId(self.room), f"{number} {'x' * 9000}")
+        self.pass_time(5)
+        # Told after all of that, so that what they say stands before what makes them members.
+        self.ann.contacts.accept(DEE.key, "Dee", 0.0)
+        self.add(self.ann.key, DEE.key)
+        run, prev = sign_run(DEE, self.room, 1, NOTHING, (Said(1, TEXT, "y" * 9000),))
+        dee = self.come(DEE)
+        dee.say(Have(rooms={self.room.hex(): {}}), frame_of_run(run))
+        for number in range(2, 12):
+            said = (Said(number, TEXT, "y" * 9000),)
+            run, prev = sign_run(DEE, self.room, number, prev[-1].hash, said)
+            dee.say(frame_of_run(run))
+        self.pass_time(3)
+        self.stop(self.bob)
+
+        self.add(self.ann.key, self.cy.key)
+        self.done(self.cy.node.join(RoomId(self.room)))
+        self.pass_time(20)
+
+        self.assertEqual(self.heads(self.ann), self.heads(self.cy))
+        self.assertEqual(11, self.heads(self.cy)[str(DEE.key)])
+        sent = self.done(self.ann.node.send_text(self.cy.key, "are you there?"))
+        self.assertEqual(Progress.DELIVERED, sent.progress)
+
+    def test_what_is_read_to_be_sent_counts_as_on_its_way(self) -> None:
+        """
+        However many say something, no more is read for one who comes than may be on its way.
+        """
+        authors = [identity_of(f"member {number}") for number in range(40)]
+        for author in authors:
+            self.ann.contacts.accept(author.key, "x", 0.0)
+            self.ann.node.add_to(RoomId(self.room), author.key)
+        self.pass_time(3)
+        entries: list[Entry] = []
+        for author in authors:
+            entries += sign_run(author, self.room, 1, NOTHING, (Said(1, TEXT, "x" * 9000),))[1]
+        self.ann.journal.append(entries)
+        self.come_in()
+        self.come_again()
+        self.ann.journal.is_slow = True
+        before = len(self.ann.node._exchange._reading)
+
+        self.hold()
+
+        reading = len(self.ann.node._exchange._reading) - before
+        self.assertLessEqual(reading, MOST_IN_FLIGHT // MOST_READ + 1)
+        self.assertGreater(reading, 1)
+        self.ann.journal.is_slow = False
+        self.ann.journal.work()
+        self.pass_time(3)
+        sent = {frame.author for frame in self.caller.frames if isinstance(frame, RunFrame)}
+        self.assertLessEqual({str(author.key) for author in authors}, sent)
+
+
+class ForkTests(RoomLiarTestCase):
+    """
+    A member who says different things to different people.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let her be a member, and have a session with each of them.
+        """
+        super().setUp()
+        self.bob.contacts.accept(DEE.key, "Dee", 0.0)
+        self.ann.contacts.accept(DEE.key, "Dee", 0.0)
+        self.add(self.ann.key, DEE.key)
+        self.to_ann, self.to_bob = self.call_by_hand(self.ann), self.call_by_hand(self.bob)
+        run, entries = self.says([], "hello")
+        self.tell(run, self.to_ann, self.to_bob)
+        self.pass_time(3)
+        self.base = entries
+
+    def call_by_hand(self, person: Person, identity: Identity = DEE) -> SessionCaller:
+        """
+        Open a session with somebody.
+        """
+        caller = self.greet(person, identity, hello("Dee", PORT + 1, dial=7, knows=True))
+        caller.say(Have(rooms={self.room.hex(): {}}))
+        self.network.settle()
+        return caller
+
+    def says(self, before: list[Entry], *texts: str) -> tuple[Run, list[Entry]]:
+        """
+        What she says after something.
+        """
+        prev = before[-1].hash if before else NOTHING
+        said = tuple(Said(number, TEXT, text) for number, text in enumerate(texts, 10))
+        run, entries = sign_run(DEE, self.room, len(before) + 1, prev, said)
+        return run, [*before, *entries]
+
+    def tell(self, run: Run, *callers: SessionCaller) -> None:
+        """
+        Tell some of them, before they can tell each other.
+        """
+        for caller in callers:
+            caller.say(frame_of_run(run))
+        self.network.settle()
+
+    def assert_both_know(self) -> None:
+        """
+        Both have the proof, know who did it, and go on with each other.
+        """
+        for person in (self.ann, self.bob):
+            self.assertEqual([DEE.key], [event.contact.key for event in person.told(ForkSeen)])
+            (proof,) = person.journal.forks
+            held = [one for one in person.journal.entries if one.author == DEE.key]
+            said = (proof.said,)
+            check_run(Run(self.room, DEE.key, proof.seq, proof.prev, said, proof.signature))
+            self.assertNotIn(proof.hash, {one.hash for one in held})
+            self.assertEqual([], person.told(OutOfStep))
+        for one, other in ((self.ann, self.bob), (self.bob, self.ann)):
+            for recipient in (other.key, RoomId(self.room)):
+                sent = self.done(one.node.send_text(recipient, "do you see this?"))
+                self.assertIn(sent.progress, (Progress.DELIVERED, Progress.CARRIED))
+            self.assertIn("do you see this?", other.heard)
+            heard = [event.text for event in other.told(RoomTextReceived)]
+            self.assertIn("do you see this?", heard)
+
+    def test_two_last_words_are_proven_to_both(self) -> None:
+        """
+        Each shows the other what they were told.
+        """
+        one, _ = self.says(self.base, "yes")
+        other, _ = self.says(self.base, "no")
+        self.tell(one, self.to_ann)
+        self.tell(other, self.to_bob)
+
+        self.pass_time(60)
+
+        self.assert_both_know()
+
+    def test_much_more_said_to_one_is_in_nobodys_way(self) -> None:
+        """
+        What the other cannot take of it is dropped, and its place is free again.
+        """
+        one, _ = self.says(self.base, "short")
+        self.tell(one, self.to_ann)
+        longer = self.base
+        for number in range(15):
+            other, longer = self.says(longer, *(f"{number} {'z' * 9000}" for _ in range(5)))
+            self.tell(other, self.to_bob)
+
+        self.pass_time(60)
+
+        self.assert_both_know()
+
+    def test_fork_that_is_found_when_they_meet_is_proven_to_both(self) -> None:
+        """
+        Whatever was said while they could not talk.
+        """
+        self.stop(self.bob)
+        one, branch = self.says(self.base, "yes", "yes indeed")
+        self.tell(one, self.to_ann)
+        more, _ = self.says(branch, "quite so")
+        self.tell(more, self.to_ann)
+        _, other = self.says(self.base, "no")
+        self.bob.journal.append(other[len(self.base) :])
+        self.bob = self.make("bob", journal=self.bob.journal)
+        self.acquaint(self.ann, self.bob)
+
+        self.start(self.bob)
+        self.pass_time(60)
+
+        self.assert_both_know()

@@ -24,6 +24,7 @@ from twistedchat.core.menu import (
     MENU,
     MOST_UNSENT,
     PAGE,
+    WINDOW,
     AddTo,
     Connect,
     Decide,
@@ -161,7 +162,8 @@ class MenuCase(SynchronousTestCase):
         """
         self.node = FakeNode("Red Pandas")
         self.roster = self.node.roster
-        self.menu = Menu(self.node, is_interactive=self.is_interactive)
+        self.window = WINDOW
+        self.menu = Menu(self.node, is_interactive=self.is_interactive, window=lambda: self.window)
 
     def know(self, address: Address, name: str | None, *, connected: bool = False) -> None:
         """
@@ -1314,13 +1316,13 @@ class TrustingTests(MenuCase):
         self.call(Reason.KNOCK, EVE, "Eve")
         for letter, decision, kept in [
             ("a", "ACCEPT", "Let in: Eve\u00b7eeeeeeee."),
-            ("I", "IGNORE", "Left outside: Eve\u00b7eeeeeeee. It may come again."),
+            ("I", "IGNORE", "Left at the door: Eve\u00b7eeeeeeee. You can still decide with t."),
             ("b", "BLOCK", "Blocked: Eve\u00b7eeeeeeee."),
         ]:
             self.assertEqual(
                 [
                     "a - Let it in: it becomes a contact",
-                    "i - Leave it outside for now",
+                    "i - Leave it at the door: decide later",
                     "b - Block it: keep it out for good",
                     "Enter your choice (a/i/b): ",
                     f"<decide {decision} about eeeeeeee, KNOCK>",
@@ -2312,6 +2314,37 @@ class HistoryTests(HistoryCase):
         )
         self.assertEqual("Enter your choice: ", self.menu.prompt)
 
+    def test_page_holds_no_more_than_the_window(self) -> None:
+        """
+        Of a small window or long texts a page is as many lines as can be seen with the question.
+        """
+        lines = [said(number) for number in range(PAGE + 1, 0, -1)]
+        # In ten rows the question takes two and the day one; a line takes two of 30 columns.
+        for window, shown in [
+            ((10, 80), 7),
+            ((10, 30), 3),
+            ((4, 80), 1),
+            ((1, 1), 1),
+            ((50, 200), PAGE),
+        ]:
+            self.window = window
+            self.read("history", lines)
+            effect = self.menu.receive_line("", NOW)[-1]
+            assert isinstance(effect, ReadHistory)
+            self.assertEqual(lines[shown - 1], effect.before)
+            self.assertEqual(PAGE + 1, effect.most)
+            self.menu.history_read([])
+        # One that fills a window is a page.
+        self.window = WINDOW
+        long = replace(lines[0], text="word " * 1000)
+        self.assertIn("<seen 21, the first>", self.read("history", [long, *lines[1:]]))
+        # A row is for the day of the older one.
+        self.window = (6, 80)
+        self.assertIn(
+            "<seen 1, 2, the first>",
+            self.read("history", [said(2), said(1), said(0, ago=86400)]),
+        )
+
     def test_page_of_a_place_tells_which(self) -> None:
         """
         Where somebody looks is known with what they see.
@@ -2406,6 +2439,25 @@ class HistoryTests(HistoryCase):
         self.node.records.clear()
         self.assertEqual(list(MENU), told(self.menu.greeting()))
 
+    def test_unread_texts_of_plain_peers_that_went_are_offered(self) -> None:
+        """
+        Whoever wrote before this chat was started is on no list, and is not forgotten.
+        """
+        self.node.counts = {QUOKKA: 1, NUMBAT: 2}
+        self.assertEqual(
+            [*MENU, "3 unread in 2 conversations: type y to read them."],
+            told(self.menu.greeting()),
+        )
+        self.play("""
+            Enter your choice: y
+            --- Unread ---
+            1. 10.0.0.1:6101  Quokka     plain     heard 0 s ago, 1 unread
+            2. 10.0.0.3:6303  (no name)  plain     not on the lists, 2 unread
+            Enter whose history to show (Return for everybody's): 2
+            <read 10.0.0.3:6303>
+            Reading ...
+        """)
+
 
 class HistoryOfProgramTests(HistoryCase):
     """
@@ -2478,7 +2530,7 @@ class HistoryOfProgramTests(HistoryCase):
         self.menu.receive_line("recall blue whales", NOW)
 
         self.assertEqual(
-            ["Taken back from Blue Whales\u00b71a1a1a1a, unseen. It was: hi"],
+            ["Taken back: it does not go to Blue Whales\u00b71a1a1a1a. It was: hi"],
             told(self.menu.recalled("hi")),
         )
         self.assertEqual("Enter your choice: ", self.menu.prompt)
@@ -2568,6 +2620,23 @@ class SearchTests(HistoryCase):
         self.assertEqual(2, len(told(self.menu.found([(lines[-1], [lines[-1]])]))))
         self.assertEqual("Enter your choice: ", self.menu.prompt)
 
+    def test_hits_are_no_more_than_the_window_holds(self) -> None:
+        """
+        The newest must not be above the window.
+        """
+        lines = [said(number) for number in range(3 * (HITS + 1), 0, -3)]
+        self.window = (6, 80)
+        self.menu.receive_line("search hi", NOW)
+
+        shown = told(self.menu.found([(line, [line]) for line in lines]))
+
+        self.assertEqual(4, len(shown))
+        self.play(f"""
+            Enter your choice (Return shows more, c ends): {EMPTY}
+            <search 'hi' before 15>
+            Reading ...
+        """)
+
 
 class RecallTests(MenuCase):
     """
@@ -2591,7 +2660,7 @@ class RecallTests(MenuCase):
         self.assertEqual("", self.menu.draft)
 
         self.assertEqual(
-            ["Taken back from Blue Whales\u00b71a1a1a1a, unseen. It was: h\u241bi"],
+            ["Taken back: it does not go to Blue Whales\u00b71a1a1a1a. It was: h\u241bi"],
             told(self.menu.recalled("h\x1bi")),
         )
 
@@ -2684,8 +2753,9 @@ class LaterTests(MenuCase):
         self.menu.not_sent(WHALE, "two")
         self.play("""
             Enter your choice: w
-            Kept for 10.0.0.1:6101, and tried every minute and whenever that peer speaks, until
-            this chat ends or you type w again. It is: one
+            Kept for 10.0.0.1:6101: tried every minute, and whenever that peer speaks, until this \
+chat ends or you type w again.
+            It is: one
             <keep trying>
             Enter your choice:
         """)
@@ -2898,7 +2968,7 @@ class AnyQuestionTests(MenuCase):
                 case Decision.BLOCK:
                     effects = self.menu.room_made(self.node.records[0])
                 case Decision.KEEP_OLD:
-                    effects = self.menu.recalled("unseen")
+                    effects = self.menu.recalled("hi")
                 case int():
                     lines = [replace(self.LINE, number=number) for number in range(step, 0, -1)]
                     effects = self.menu.history_read(lines)

@@ -53,6 +53,7 @@ from twistedchat.core.roster import Peer, RoomId
 from twistedchat.core.trust import Caller, Contact, Decision, Reason
 from twistedchat.core.wording import event_lines, not_sent_lines
 from twistedchat.faces.console import (
+    DELIVERED_DELAY,
     MOST_PENDING,
     PATIENCE,
     WORDS_DELAY,
@@ -357,7 +358,7 @@ class MenuTests(ConsoleTestCase):
 
         self.node.sendings[0].refuse(NoAnswer("Timed out: no answer."))
 
-        expected = not_sent_lines(ANN, "Timed out: no answer.", "hello")
+        expected = not_sent_lines(ANN, "Timed out: no answer.", "hello", is_away=True)
         self.assertEqual(["".join(text for _, text in line) for line in expected], self.news())
         self.type("a")
         again = self.node.sendings[1]
@@ -365,6 +366,18 @@ class MenuTests(ConsoleTestCase):
         again.take()
         self.assertEqual(["Message sent to 192.0.2.1:7001"], self.news())
         self.assertEqual(["There is nothing to send again."], self.type("a"))
+
+    def test_text_that_waiting_would_not_help_is_not_offered_to_wait(self) -> None:
+        """
+        Where the reason is here, nobody has to come back.
+        """
+        self.type("1", "192.0.2.1:7001", "hello")
+
+        self.node.sendings[0].refuse(NotSent("Not kept, and so not sent: The disk is full."))
+
+        expected = not_sent_lines(ANN, "Not kept, and so not sent: The disk is full.", "hello")
+        self.assertEqual(["".join(text for _, text in line) for line in expected], self.news())
+        self.assertEqual(2, len(expected))
 
     def test_half_sent_text_keeps_only_its_rest(self) -> None:
         """
@@ -663,7 +676,6 @@ class EventsTests(ConsoleTestCase):
             SessionOpened(BLUE, False, 0.0),
             ExitReceived(WHALE, "Blue Whales", 0.0),
             LetIn(BLUE),
-            TextsDelivered(BLUE, 1),
             ForkSeen(BLUE, 1),
             OutOfStep(BLUE),
             StoreFailed("The disk is full."),
@@ -675,8 +687,48 @@ class EventsTests(ConsoleTestCase):
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(16, len(shown))
+        self.assertEqual(15, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
+
+    def test_deliveries_are_told_as_their_sum(self) -> None:
+        """
+        Of thousands of texts that waited one line tells, when no more of them are delivered.
+        """
+        eve = Contact(EVE, "Eve")
+        self.assertEqual([], self.happen(TextsDelivered(BLUE, 500), TextsDelivered(eve, 1)))
+        self.clock.advance(DELIVERED_DELAY / 2)
+        self.assertEqual([], self.happen(TextsDelivered(BLUE, 1000)))
+        self.clock.advance(DELIVERED_DELAY / 2)
+        self.assertEqual([], self.news())
+
+        self.clock.advance(DELIVERED_DELAY / 2)
+
+        expected = texts(TextsDelivered(BLUE, 1500), TextsDelivered(eve, 1))
+        self.assertEqual(expected, self.news())
+        self.stop()
+        self.assertEqual([], self.news())
+
+    def test_deliveries_are_told_before_the_end(self) -> None:
+        """
+        Whoever leaves is told what was delivered until then.
+        """
+        self.happen(TextsDelivered(BLUE, 2))
+
+        self.stop()
+
+        self.assertEqual(texts(TextsDelivered(BLUE, 2)), self.news())
+
+    def test_deliveries_are_told_before_they_are_read(self) -> None:
+        """
+        That something was read is never told before that it was delivered.
+        """
+        self.node.contacts.accept(WHALE, "Blue Whales", 0.0)
+        self.type("1", "1a1a1a1a", "hello")
+        self.node.sendings[0].take(progress=Progress.WAITING)
+        events: list[Event] = [TextsDelivered(BLUE, 1), TextsRead(BLUE)]
+
+        self.assertEqual(texts(*events), self.happen(*events))
+        self.stop()
 
     def test_reply_goes_to_the_key_that_spoke_last(self) -> None:
         """
@@ -933,7 +985,7 @@ class RoomsTests(ConsoleTestCase):
 
         recalled.callback("hello")
 
-        self.assertEqual([f"Taken back from {LABEL}, unseen. It was: hello"], self.news())
+        self.assertEqual([f"Taken back: it does not go to {LABEL}. It was: hello"], self.news())
         self.assertEqual(f"Enter your message to {LABEL}: ", self.screen.prompts[-1])
         self.assertEqual("hello", self.screen.drafts[-1])
         self.assertFalse(self.screen.is_paused)

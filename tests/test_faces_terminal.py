@@ -32,9 +32,7 @@ from twistedchat.faces.terminal import (
     LONGEST_CLOSE,
     REDRAW_INTERVAL,
     TerminalScreen,
-    _laid_out,
     _Words,
-    _wrapped,
 )
 from twistedchat.testing import RecordingOperator
 
@@ -546,90 +544,3 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(4, len(self.completions("")))
         self.assertEqual([], self.completions("x"))
         self.assertEqual([], self.completions("an x"))
-
-
-class WrappedTests(SynchronousTestCase):
-    """
-    Texts that need several rows.
-    """
-
-    def rows(self, text: str, columns: int) -> list[str]:
-        """
-        The rows of a text.
-        """
-        wrapped = _wrapped((("time", "12:00 "), ("text", text)), columns)
-        self.assertEqual(["time", "text"], [style for style, _ in wrapped])
-        return "".join(text for _, text in wrapped).split("\n")
-
-    def test_short_line_stays_as_it_is(self) -> None:
-        """
-        What fits a row is not touched, up to its last column.
-        """
-        for line in ((("text", "a" * 80),), (("time", "12:00 "), ("text", "hello")), ()):
-            self.assertEqual(line, _wrapped(line, 80))
-        self.assertEqual(["12:00 你好"], self.rows("你好", 10))
-
-    def test_line_breaks_are_indented(self) -> None:
-        """
-        No line of a text can be taken for a line of ours.
-        """
-        self.assertEqual(
-            ["12:00 one", "      12:00 two", "      "], self.rows("one\n12:00 two\n", 80)
-        )
-
-    def test_long_line_is_indented_where_the_row_ends(self) -> None:
-        """
-        A text that is as long as a row cannot put words at the beginning of the next one.
-        """
-        rows = self.rows("a" * 74 + "12:00 [plain]" + "b" * 80, 80)
-
-        self.assertEqual("12:00 " + "a" * 74, rows[0])
-        self.assertEqual(("      12:00 [plain]" + "b" * 80)[:80], rows[1])
-        self.assertEqual("      " + "b" * 19, rows[2])
-        self.assertEqual(3, len(rows))
-
-    def test_wide_characters_are_not_cut(self) -> None:
-        """
-        A character of two columns goes whole into the next row; so does one of many code points.
-        """
-        family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
-
-        self.assertEqual(["12:00 a你", "  好"], self.rows("a你好", 10))
-        self.assertEqual(["12:00 a", "  " + family], self.rows("a" + family, 10))
-
-    def test_narrow_terminal_has_a_narrow_indent(self) -> None:
-        """
-        On a few columns there is still room for the text.
-        """
-        self.assertEqual(["12:00 ab", "  cdefgh", "  i"], self.rows("abcdefghi", 8))
-
-
-class LaidOutTests(SynchronousTestCase):
-    """
-    Lines that are more than text.
-    """
-
-    def test_link_is_left_to_the_terminal(self) -> None:
-        """
-        A link has no line break of ours in it, however long, so that it can be copied.
-        """
-        link = "p2pchat:" + "a" * 200
-
-        self.assertEqual((("link", link), ("", "\n")), _laid_out((("link", link),), 80))
-
-    def test_picture_is_whole_or_not_there(self) -> None:
-        """
-        A row of a picture that does not fit is left out: cut in two it would show nothing.
-        """
-        row = "\N{FULL BLOCK}" * 40
-
-        self.assertEqual((("picture", row), ("", "\n")), _laid_out((("picture", row),), 40))
-        self.assertEqual((), _laid_out((("picture", row),), 39))
-
-    def test_text_is_wrapped(self) -> None:
-        """
-        All else is broken where the row ends.
-        """
-        line = (("time", "12:00 "), ("text", "a" * 100))
-
-        self.assertEqual((*_wrapped(line, 80), ("", "\n")), _laid_out(line, 80))

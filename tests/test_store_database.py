@@ -258,6 +258,26 @@ class OpeningTests(DatabaseTestCase):
         self.assertEqual(before, len(list(descriptors.iterdir())))
 
 
+class ReadOnlyTests(DatabaseTestCase):
+    """
+    A file that can only be read, as `SQLite` opens it where it may not write.
+    """
+
+    def test_it_is_told_at_once(self) -> None:
+        """
+        Not when the first thing is to be kept.
+        """
+
+        def connect_to_read(file: Path) -> sqlite3.Connection:
+            return sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+        # Another one has it open, as a killed one leaves it: there is a log beside it.
+        with contextlib.closing(open_database(self.file, FIRST)):
+            self.patch(database, "connect", connect_to_read)
+
+            self.assertIn("it can only be read", self.refuse())
+
+
 class UpgradeTests(DatabaseTestCase):
     """
     `open_database` of what an earlier version wrote.

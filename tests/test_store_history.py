@@ -604,6 +604,19 @@ class UnreadTests(HistoryTestCase):
         self.reopen()
         self.assertEqual([2, 1, 1, 1], self.unread())
 
+    def test_addresses_with_something_unread_are_told(self) -> None:
+        """
+        Those of classic peers, also when the journal has been opened again; of rooms others know.
+        """
+        self.append(self.bob.says("one"))
+        self.plain("two")
+        self.plain("three", EVE)
+        self.journal.looked_at(DAN)
+
+        self.assertEqual([EVE], self.journal.addresses_unread())
+        self.reopen()
+        self.assertEqual([EVE], self.journal.addresses_unread())
+
     def test_looking_at_nothing_new_writes_nothing(self) -> None:
         """
         A person looks often.

@@ -6,6 +6,7 @@ import getpass
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from stat import S_IMODE
@@ -922,6 +923,117 @@ class RememberedTests(ServiceTestCase):
         error = self.assertRaises(SystemExit, self.make)
 
         self.assertIn("cannot be made (File exists)", str(error.code))
+
+
+class FakeTimer:
+    """
+    A timer that goes off at once, or never.
+
+    Attributes:
+        goes_off: Which.
+        cancelled: How many were cancelled and waited for.
+    """
+
+    goes_off = False
+    cancelled = 0
+
+    def __init__(self, delay: float, tell: Callable[[], None]) -> None:
+        self.delay, self.tell = delay, tell
+
+    def start(self) -> None:
+        """
+        Go off, if it does.
+        """
+        if self.goes_off:
+            self.tell()
+
+    def cancel(self) -> None:
+        """
+        It is not wanted any more.
+        """
+
+    def join(self) -> None:
+        """
+        Wait for its thread.
+        """
+        type(self).cancelled += 1
+
+
+class SlowJournalTests(ServiceTestCase):
+    """
+    A journal that takes a while to be opened.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Write what is said into a list.
+        """
+        super().setUp()
+        self.said: list[bytes] = []
+        self.patch(FakeTimer, "cancelled", 0)
+        self.patch(tap, "threading", SimpleNamespace(Event=threading.Event, Timer=FakeTimer))
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """
+        Remember what is written to standard output.
+        """
+        self.assertEqual(1, descriptor)
+        self.said.append(data)
+        return len(data)
+
+    def test_soon_open_journal_is_not_worth_a_word(self) -> None:
+        """
+        Nothing is said, and no thread is left for the daemon's fork to lose.
+        """
+        self.patch(os, "write", self.write)
+
+        self.make()
+
+        self.assertEqual([], self.said)
+        self.assertEqual(1, FakeTimer.cancelled)
+
+    def test_slow_journal_is_told_before_and_after(self) -> None:
+        """
+        Whoever started it knows what they wait for, and when it is over.
+        """
+        self.patch(FakeTimer, "goes_off", True)
+        self.patch(os, "write", self.write)
+
+        self.make()
+
+        begun, done = self.said
+        self.assertTrue(begun.startswith(b"Opening the journal takes a while: "))
+        self.assertEqual(b"The journal is open.\n", done)
+
+    def test_nobody_has_to_read_it(self) -> None:
+        """
+        Where standard output is closed it is made all the same.
+        """
+
+        def fail(descriptor: int, data: bytes) -> int:
+            raise BrokenPipeError
+
+        self.patch(FakeTimer, "goes_off", True)
+        self.patch(os, "write", fail)
+
+        self.assertIsInstance(self.make(), Chat)
+
+    def test_interrupt_is_no_traceback(self) -> None:
+        """
+        Control-C ends it with the status that shells give, and without the second line.
+        """
+
+        def interrupt(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(FakeTimer, "goes_off", True)
+        self.patch(os, "write", self.write)
+        self.patch(tap, "Journal", interrupt)
+
+        self.assertEqual(130, self.assertRaises(SystemExit, self.make).code)
+        self.assertEqual(1, len(self.said))
+        self.assertEqual(1, FakeTimer.cancelled)
 
 
 class ScreensTests(ServiceTestCase):

@@ -232,6 +232,11 @@ class INode(Interface):
             place: A room, a direct one too (see `place_of`); or a classic peer's address.
         """
 
+    def addresses_unread() -> list[Address]:
+        """
+        Those of classic peers of whom there is something unread, on the lists or not.
+        """
+
     def place_of(recipient: Recipient) -> Place:
         """
         Where what is said between somebody and us is kept.
@@ -514,6 +519,11 @@ class IJournal(Interface):
             place: Which.
         """
 
+    def addresses_unread() -> list[Address]:
+        """
+        Those of classic peers of whom there is something that the person has not seen.
+        """
+
     def looked_at(place: Place) -> None:
         """
         The person has seen all that came to a place; written soon, without waiting for it.
@@ -522,9 +532,7 @@ class IJournal(Interface):
             place: Which.
         """
 
-    def replace(
-        room: bytes, after: int, entries: Sequence[Entry], offered: int
-    ) -> Deferred[None]:
+    def replace(room: bytes, after: int, entries: Sequence[Entry], offered: int) -> Deferred[None]:
         """
         Write our own entries in a room anew, from some number on: how one is recalled.
 

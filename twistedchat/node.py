@@ -623,6 +623,12 @@ class Node(MultiService):
         """
         return self._journal.unread(place)
 
+    def addresses_unread(self) -> list[Address]:
+        """
+        Those of classic peers of whom there is something unread: see `INode`.
+        """
+        return self._journal.addresses_unread()
+
     def looked_at(self, places: Iterable[Place]) -> None:
         """
         The person has seen all that came to these places: see `INode`.

@@ -8,10 +8,13 @@ exit status 1, before anything has been started.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import signal
 import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -51,6 +54,10 @@ __all__ = ["Chat", "Options", "makeService"]
 
 DEFAULT_PORT = 7070
 TWISTD_PIDFILE = "twistd.pid"
+
+# Seconds in which nobody begins to wonder. A journal of a hundred thousand texts that an earlier
+# version wrote takes twice as long to be brought up to date, one of a million ten times as long.
+SILENCE = 1.0
 
 # The log of a node: a file of a megabyte and five older ones, which is weeks.
 LOG_FILES = 5
@@ -278,6 +285,35 @@ class Chat(MultiService):
         cast(IReactorFromThreads, reactor).callFromThread(reactor.stop)
 
 
+@contextlib.contextmanager
+def _told_if_slow() -> Iterator[None]:
+    # Whoever started it looks at an empty screen, and must not take it for one that hangs.
+    told = threading.Event()
+
+    def tell() -> None:
+        told.set()
+        _say("Opening the journal takes a while: it is large, or being brought up to date ...")
+
+    timer = threading.Timer(SILENCE, tell)
+    timer.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        # A thread would not outlive the fork by which twistd becomes a daemon.
+        timer.cancel()
+        timer.join()
+    if told.is_set():
+        _say("The journal is open.")
+
+
+def _say(line: str) -> None:
+    # Nobody has to read it.
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode())
+
+
 def _adopted(reactor: IReactorSocket, port: socket.socket) -> AdoptedStreamServerEndpoint:
     port.setblocking(False)
     return AdoptedStreamServerEndpoint(reactor, port.detach(), port.family)
@@ -312,7 +348,8 @@ def makeService(options: Options) -> Chat:
         identity, _ = open_identity(folder)
         contacts_file = ContactsFile(folder)
         contacts = Contacts(contacts_file.read())
-        journal = Journal(cast(IReactorFromThreads, reactor), folder, identity.key)
+        with _told_if_slow():
+            journal = Journal(cast(IReactorFromThreads, reactor), folder, identity.key)
     except ConfigError as error:
         raise SystemExit(f"p2pchat: {error}") from None
     raise_file_limit()

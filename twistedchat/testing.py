@@ -191,6 +191,12 @@ class RecordingScreen:
         self.takings.append(taken)
         return taken
 
+    def window(self) -> tuple[int, int]:
+        """
+        How much can be seen at once: see `IScreen`.
+        """
+        return 24, 80
+
     def offer(self, words: Sequence[str]) -> None:
         """
         Tell which words may be completed: see `IScreen`.
@@ -573,6 +579,12 @@ class FakeNode:
         How many texts came to a place that have not been read: see `INode`.
         """
         return self.counts.get(place, 0)
+
+    def addresses_unread(self) -> list[Address]:
+        """
+        Those of classic peers of whom there is something unread: see `INode`.
+        """
+        return [place for place in self.counts if isinstance(place, Address) and self.counts[place]]
 
     def place_of(self, recipient: Recipient) -> Place:
         """
@@ -1773,6 +1785,13 @@ class MemoryJournal:
             for line in self._lines
             if line.place == place and not line.is_ours and line.number > mark
         )
+
+    def addresses_unread(self) -> list[Address]:
+        """
+        Where plain texts are that the person has not seen: see `IJournal`.
+        """
+        places = dict.fromkeys(line.place for line in self._lines)
+        return [place for place in places if isinstance(place, Address) and self.unread(place)]
 
     def looked_at(self, place: Place) -> None:
         """

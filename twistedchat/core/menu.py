@@ -39,8 +39,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Protocol, TypeAlias, TypeVar, assert_never
 
 from twistedchat.core.addresses import (
@@ -54,6 +55,7 @@ from twistedchat.core.events import Progress, Sent, Speaker
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.invites import Invite, is_invite, parse_invite
+from twistedchat.core.layout import rows_of
 from twistedchat.core.nearby import Nearby
 from twistedchat.core.reading import BATCH, Hit, Stream, cut_since, passages_of
 from twistedchat.core.roster import PeerList, Recipient, RoomId
@@ -89,6 +91,7 @@ from twistedchat.core.wording import (
     rooms_lines,
     shown_name,
     trust_lines,
+    unlisted_row,
     unread_line,
     unread_lines,
     verified_line,
@@ -134,11 +137,16 @@ LARGEST_TEXT = 64 * 1024
 # longest.
 MOST_UNSENT = 256
 
-# Lines of a page: with its question and the day they fit into the smallest usual window.
+# Lines of a page: with its question and the day they fit into the smallest usual window. Where they
+# are long, or the window is smaller, there are fewer.
 PAGE = 20
 
-# Texts that are found on a page, each with the lines around it.
+# Texts that are found on a page, each with the lines around it; likewise.
 HITS = 5
+
+# Rows and columns of the smallest usual window, and rows of it that are for the question.
+WINDOW = (24, 80)
+ROWS_OF_QUESTION = 2
 
 MENU = (
     "***** Menu *****",
@@ -173,7 +181,7 @@ HELP = (
     "a  Send again what could not be sent.",
     "w  Have it tried every minute, and whenever the plain peer speaks; w again takes it back.",
     "   What is for a secure peer or a room waits by itself, also while this chat is off.",
-    "u  Take back the last text to somebody, as long as nobody can have seen it.",
+    "u  Take back the last text to somebody, as long as nobody can have got it.",
     "   Or in one line: recall NAME",
     "m  Rooms: choose one to write, read, see who is in it, add, remove, join or leave; or make",
     "   one. In one line: room NAME, new NAME, and #NAME TEXT to write there.",
@@ -262,6 +270,11 @@ class World(Protocol):
     def unread(self, place: Place) -> int:
         """
         How many texts came to a place that have not been read yet.
+        """
+
+    def addresses_unread(self) -> list[Address]:
+        """
+        Those of classic peers of whom there is something unread, on the lists or not.
         """
 
     def place_of(self, recipient: Recipient) -> Place:
@@ -669,11 +682,19 @@ class Menu:
     Args:
         world: Who is there, who is known and who we are; read whenever a line needs it.
         is_interactive: Whether a person types, who reads pages and can edit; otherwise a program.
+        window: Tells how many rows and columns a person sees at once.
     """
 
-    def __init__(self, world: World, *, is_interactive: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        is_interactive: bool,
+        window: Callable[[], tuple[int, int]] = lambda: WINDOW,
+    ) -> None:
         self._world = world
         self._is_interactive = is_interactive
+        self._window = window
         self._state: _State = _Choosing()
         self._last_list: tuple[Recipient, ...] = ()
         self._last_speaker: Recipient | None = None
@@ -1062,19 +1083,12 @@ class Menu:
             case _Reading(awaited=Search() as asked):
                 if not hits:
                     return self._refuse(f"Nothing that was said holds all of: {asked.words[:60]}")
-                page, is_more = hits[: asked.most - 1], len(hits) == asked.most
-                namesakes = self.namesakes()
-                shown = Show(
-                    tuple(
-                        line
-                        for passage in passages_of(page)
-                        for line in passage_lines(
-                            [self._quote(line) for line in passage.lines], passage.found, namesakes
-                        )
-                    )
-                )
+                page = hits[: asked.most - 1]
+                if self._is_interactive:
+                    page = page[: self._how_many_fit(len(page), lambda n: self._passages(page[:n]))]
+                shown = Show(tuple(self._passages(page)))
                 self._state = _Choosing()
-                if not is_more:
+                if len(page) == len(hits):
                     return [shown]
                 effect = replace(asked, before=page[-1][0])
                 if self._is_interactive:
@@ -1419,6 +1433,8 @@ class Menu:
         rows |= {caller.key: caller_row(caller, now) for caller in self._world.callers()}
         rows |= {contact.key: contact_row(contact, now) for contact in self._world.contacts.all()}
         rows |= {peer.id: peer_row(peer, now) for peer in self._world.peers.active()}
+        unlisted = [at for at in self._world.addresses_unread() if at not in rows]
+        rows |= {address: unlisted_row(address) for address in unlisted}
         rows = {recipient: self._with_unread(rows[recipient]) for recipient in rows}
         rows |= {row.recipient: row for row in self._room_rows(self._world.rooms())}
         return [rows[recipient] for recipient in recipients]
@@ -1517,7 +1533,7 @@ class Menu:
         recipients: list[Recipient] = [
             *(contact.key for contact in self._world.contacts.all() if not contact.is_blocked),
             *(RoomId(room.room) for room in self._rooms()),
-            *(peer.address for peer in self._world.peers.active() if peer.key is None),
+            *self._world.addresses_unread(),
         ]
         unread = [
             (recipient, self._world.unread(self._world.place_of(recipient)))
@@ -1550,8 +1566,9 @@ class Menu:
 
     def _show_page(self, asked: ReadHistory, lines: Sequence[LineOfHistory]) -> list[Effect]:
         page = lines[:PAGE]
+        page = page[: self._how_many_fit(len(page), lambda n: self._drawn(page[:n][::-1]))]
         self._state = _Choosing()
-        if len(lines) > PAGE:
+        if len(lines) > len(page):
             self._state = _AskingMore(replace(asked, before=page[-1]))
         return self._shown(asked, page[::-1], None, is_first=asked.before is None)
 
@@ -1578,8 +1595,33 @@ class Menu:
         *,
         is_first: bool,
     ) -> list[Effect]:
-        drawn = history_lines(map(self._quote, lines), after, self.namesakes())
+        drawn = self._drawn(lines, after)
         return [Show(tuple(drawn)), Seen(asked.place, tuple(lines), is_first)]
+
+    def _drawn(
+        self, lines: Sequence[LineOfHistory], after: LineOfHistory | None = None
+    ) -> list[Line]:
+        return history_lines(map(self._quote, lines), after, self.namesakes())
+
+    def _passages(self, hits: Sequence[Hit]) -> list[Line]:
+        namesakes = self.namesakes()
+        return [
+            line
+            for passage in passages_of(hits)
+            for line in passage_lines(
+                [self._quote(line) for line in passage.lines], passage.found, namesakes
+            )
+        ]
+
+    def _how_many_fit(self, count: int, draw: Callable[[int], list[Line]]) -> int:
+        # At least one, however long it is: else nobody would get beyond it.
+        rows, columns = self._window()
+        rows -= ROWS_OF_QUESTION
+        fits = (
+            sum(rows_of(line, columns, rows + 1) for line in draw(number)) <= rows
+            for number in range(2, count + 1)
+        )
+        return 1 + sum(takewhile(bool, fits))
 
     def _quote(self, line: LineOfHistory) -> Quote:
         recipient = self._world.recipient_of(line)

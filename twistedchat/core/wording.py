@@ -93,6 +93,7 @@ __all__ = [
     "shown_name",
     "still_late_lines",
     "trust_lines",
+    "unlisted_row",
     "unread_line",
     "unread_lines",
     "verified_line",
@@ -439,9 +440,9 @@ def _caller_lines(caller: Caller) -> list[Line]:
                 (*begin, *label, *where, ("bad", what)),
                 *_evidence(caller),
                 refusal(
-                    f"{_INDENT}Nothing goes to it until you decide with t. Ask your contact by"
+                    f"{_INDENT}Nothing goes to it until you decide with t. Ask your contact by "
+                    "another way whether this key is its own."
                 ),
-                refusal(f"{_INDENT}another way whether this key is its own."),
             ]
         case Reason.DOWNGRADE:
             return [
@@ -453,9 +454,9 @@ def _caller_lines(caller: Caller) -> list[Line]:
                     ("bad", "."),
                 ),
                 refusal(
-                    f"{_INDENT}Nothing goes there until you decide with t: somebody else may have"
+                    f"{_INDENT}Nothing goes there until you decide with t: somebody else may have "
+                    "that address now, or be between you."
                 ),
-                refusal(f"{_INDENT}that address now, or be between you."),
             ]
         case _:
             assert_never(caller.reason)
@@ -534,8 +535,8 @@ def _message_line(sent: Sent, recipient: str) -> Line:
             return notice(f"Message kept: {recipient} is away. It goes out when you meet.")
         case Progress.AT_THE_DOOR:
             return notice(
-                f"Message kept: {recipient} has not let you in yet, and sees only its first 280 "
-                "characters until then."
+                f"Message kept: {recipient} has not let you in yet. Until then it is shown the "
+                "beginning of your first text, and no more."
             )
         case _:
             assert_never(sent.progress)
@@ -547,6 +548,8 @@ def not_sent_lines(
     unsent: str,
     name: str | None = None,
     namesakes: Collection[bytes] = (),
+    *,
+    is_away: bool = False,
 ) -> list[Line]:
     """
     What to show when a text was not taken.
@@ -557,6 +560,7 @@ def not_sent_lines(
         unsent: What of it is still to be sent.
         name: What a secure peer or a room is called, if that is known.
         namesakes: The rooms that share their name with another one of ours.
+        is_away: Whether it may arrive when the recipient is back.
 
     Returns:
         The lines. They hold the text: nothing that was typed is lost.
@@ -565,7 +569,7 @@ def not_sent_lines(
     later = [notice("Type w to have it sent when that peer is back.")]
     return [
         (("bad", f"Not sent to {who}. "), ("", safe_text(reason))),
-        *(later if isinstance(recipient, Address) else []),
+        *(later if is_away and isinstance(recipient, Address) else []),
         _with_text("Type a to send it again. It was: ", unsent),
     ]
 
@@ -579,8 +583,11 @@ def waits_lines(address: Address, text: str) -> list[Line]:
     What to show when a text for a classic peer is to be sent as soon as that is back.
     """
     return [
-        notice(f"Kept for {address}, and tried every minute and whenever that peer speaks, until"),
-        _with_text("this chat ends or you type w again. It is: ", text),
+        notice(
+            f"Kept for {address}: tried every minute, and whenever that peer speaks, until this "
+            "chat ends or you type w again."
+        ),
+        _with_text("It is: ", text),
     ]
 
 
@@ -622,7 +629,8 @@ def recalled_line(label: str, text: str) -> Line:
         label: Whom it was for, safe to show.
         text: The text.
     """
-    return (("good", f"Taken back from {label}, unseen. "), *_with_text("It was: ", text))
+    # Not that nobody has seen it: its beginning may have been shown at somebody's door.
+    return (("good", f"Taken back: it does not go to {label}. "), *_with_text("It was: ", text))
 
 
 def failed_connection_line(recipient: Recipient, reason: str, name: str | None = None) -> Line:
@@ -666,6 +674,16 @@ def peer_row(peer: Peer, now: float) -> Row:
         return Row(peer.id, address, (("name", shown_name(peer.name)),), ("mark", "plain"), heard)
     name = _label(peer.name, peer.key)
     return Row(peer.id, address, name, ("good", _level(peer.is_verified)), heard)
+
+
+def unlisted_row(address: Address) -> Row:
+    """
+    The row of a classic peer that is on no list any more.
+
+    Args:
+        address: Where it was.
+    """
+    return Row(address, str(address), (("name", UNNAMED),), ("mark", "plain"), "not on the lists")
 
 
 def contact_row(contact: Contact, now: float) -> Row:
@@ -1103,7 +1121,10 @@ def _day(time: float) -> str:
 # What a person can say, and what is told when it has been done.
 _DECISIONS = {
     Decision.ACCEPT: ("Let it in: it becomes a contact", "Let in: {label}."),
-    Decision.IGNORE: ("Leave it outside for now", "Left outside: {label}. It may come again."),
+    Decision.IGNORE: (
+        "Leave it at the door: decide later",
+        "Left at the door: {label}. You can still decide with t.",
+    ),
     Decision.BLOCK: ("Block it: keep it out for good", "Blocked: {label}."),
     Decision.NEW_KEY: (
         "It is the contact with a new key: the old one counts no longer",
@@ -1204,9 +1225,11 @@ def words_differ_lines(label: str) -> list[Line]:
     What it means that the words are not the same.
     """
     return [
-        refusal(f"Warning: then somebody is between you and {label},"),
-        refusal("or it is not who you think it is. Write nothing secret to it, and block it with"),
-        refusal("t. You can still meet by an invite that comes to you by another way."),
+        refusal(
+            f"Warning: then somebody is between you and {label}, or it is not who you think it is. "
+            "Write nothing secret to it, and block it with t. You can still meet by an invite that "
+            "comes to you by another way."
+        ),
     ]
 
 

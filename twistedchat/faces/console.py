@@ -19,7 +19,15 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from twistedchat.core.errors import ChatError, NotSent
+from twistedchat.core.errors import (
+    ChatError,
+    ConnectionReset,
+    HostNotFound,
+    HostUnreachable,
+    NoAnswer,
+    NotSent,
+    PeerRefused,
+)
 from twistedchat.core.events import (
     CallerCame,
     CaughtUp,
@@ -96,6 +104,13 @@ PATIENCE = 5.0
 
 # Seconds to wait for more changes of the lists before the words to complete are put together.
 WORDS_DELAY = 0.25
+
+# Seconds in which no more of what waited is delivered, before it is told how much was: thousands of
+# texts are acknowledged a commit at a time, and a person wants to know the sum.
+DELIVERED_DELAY = 0.5
+
+# Why a text did not arrive that may do so later, with nothing changed here.
+_AWAY = (ConnectionReset, HostNotFound, HostUnreachable, NoAnswer, PeerRefused)
 
 _T = TypeVar("_T")
 
@@ -183,13 +198,16 @@ class Console(Service):
         # Those we wrote to, and who have not been told to have read it yet.
         self._unread_by: set[DeviceKey] = set()
         self._new_words: IDelayedCall | None = None
+        # What was delivered and has not been told yet.
+        self._delivered: dict[DeviceKey, TextsDelivered] = {}
+        self._next_delivered: IDelayedCall | None = None
 
     @override
     def startService(self) -> None:
         super().startService()
         self._screen = self._make_screen(self)
         is_interactive = self._screen.is_interactive
-        self._menu = Menu(self._node, is_interactive=is_interactive)
+        self._menu = Menu(self._node, is_interactive=is_interactive, window=self._screen.window)
         # Where nobody types nobody looks either.
         is_program = self._ends_with_input and not is_interactive
         self._looks = Looks(self._node, self._clock, is_program=is_program)
@@ -207,6 +225,7 @@ class Console(Service):
         self._unsubscribe()
         self._looks.close()
         self._retries.close()
+        self._tell_delivered()
         if self._new_words is not None:
             self._new_words.cancel()
             self._new_words = None
@@ -369,7 +388,11 @@ class Console(Service):
                 unsent = error.unsent or text
                 name, namesakes = self._menu.name(recipient), self._menu.namesakes()
                 self._menu.not_sent(recipient, unsent)
-                self._screen.show(not_sent_lines(recipient, str(error), unsent, name, namesakes))
+                is_away = isinstance(error, _AWAY)
+                lines = not_sent_lines(
+                    recipient, str(error), unsent, name, namesakes, is_away=is_away
+                )
+                self._screen.show(lines)
 
         def sent(sent: Sent) -> Sent:
             self._menu.sent(recipient, sent)
@@ -440,10 +463,13 @@ class Console(Service):
             case ConnectReceived():
                 self._show_event(event)
                 self._retries.heard(event.sender)
+            case TextsDelivered():
+                self._tell_delivered_soon(event)
             case TextsRead():
                 # Once for all that we wrote until now.
                 if event.contact.key in self._unread_by:
                     self._unread_by.discard(event.contact.key)
+                    self._tell_delivered()
                     self._show_event(event)
             case TextsStranded():
                 for text in event.texts:
@@ -459,7 +485,6 @@ class Console(Service):
                 | CallerCame()
                 | SessionOpened()
                 | LetIn()
-                | TextsDelivered()
                 | ForkSeen()
                 | OutOfStep()
                 | StoreFailed()
@@ -482,6 +507,23 @@ class Console(Service):
         is_in_room = isinstance(event, RoomTextReceived | CaughtUp | RoomChanged)
         namesakes = self._menu.namesakes() if is_in_room else ()
         self._screen.show(event_lines(event, namesakes))
+
+    def _tell_delivered_soon(self, event: TextsDelivered) -> None:
+        before = self._delivered.get(event.contact.key)
+        texts = event.texts + (0 if before is None else before.texts)
+        self._delivered[event.contact.key] = TextsDelivered(event.contact, texts)
+        if self._next_delivered is None:
+            self._next_delivered = self._clock.callLater(DELIVERED_DELAY, self._tell_delivered)
+        else:
+            self._next_delivered.reset(DELIVERED_DELAY)
+
+    def _tell_delivered(self) -> None:
+        if self._next_delivered is not None and self._next_delivered.active():
+            self._next_delivered.cancel()
+        self._next_delivered = None
+        delivered, self._delivered = self._delivered, {}
+        for event in delivered.values():
+            self._show_event(event)
 
     def _offer_words_soon(self) -> None:
         if self._new_words is None:

@@ -6,6 +6,7 @@ Made for scripts and screen readers.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred
@@ -190,6 +191,13 @@ class LineScreen(LineReceiver):
             self._flush()
         self._tell_taken()
         return taken
+
+    def window(self) -> tuple[int, int]:
+        """
+        How much can be seen at once: see `IScreen`.
+        """
+        size = shutil.get_terminal_size()
+        return size.lines, size.columns
 
     def offer(self, words: Sequence[str]) -> None:
         """

@@ -55,6 +55,14 @@ class IScreen(Interface):
             Fires when what was shown has been taken, or can be no more. Never fails.
         """
 
+    def window() -> tuple[int, int]:
+        """
+        How much a person sees at once.
+
+        Returns:
+            How many rows, and how many columns.
+        """
+
     def offer(words: Sequence[str]) -> None:
         """
         Tell which words may be completed.

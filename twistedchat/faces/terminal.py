@@ -31,10 +31,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from typing_extensions import override
-from wcwidth import iter_graphemes, wcwidth
 from zope.interface import implementer
 
-from twistedchat.core.wording import Fragment, Line
+from twistedchat.core.layout import laid_out
+from twistedchat.core.wording import Line
 from twistedchat.faces.screens import IOperator, IScreen
 
 __all__ = ["LONGEST_CLOSE", "TerminalScreen"]
@@ -49,12 +49,6 @@ MOST_LINES = 10_000
 
 # Seconds for the terminal to be given back when the chat ends.
 LONGEST_CLOSE = 2.0
-
-# Columns before what continues a line.
-INDENT = 6
-
-# Asks for the wide form of the character before it.
-EMOJI_VARIATION = "\ufe0f"
 
 STYLE = Style.from_dict(
     {
@@ -199,6 +193,13 @@ class TerminalScreen:
         """
         return succeed(None)
 
+    def window(self) -> tuple[int, int]:
+        """
+        How much can be seen at once: see `IScreen`.
+        """
+        size = self._session.output.get_size()
+        return size.rows, size.columns
+
     def offer(self, words: Sequence[str]) -> None:
         """
         Tell which words may be completed: see `IScreen`.
@@ -329,7 +330,7 @@ class TerminalScreen:
         fragments = FormattedText(
             (f"class:{style}" if style else "", text)
             for line in lines
-            for style, text in _laid_out(line, columns)
+            for style, text in laid_out(line, columns)
         )
         app = self._session.app
         if app.is_running:
@@ -363,46 +364,3 @@ def _suspend() -> None:
     # here, with the terminal in order, and is forgotten when the job is continued.
     os.kill(0, signal.SIGTSTP)
     signal.pthread_kill(threading.get_ident(), signal.SIGTSTP)
-
-
-def _laid_out(line: Line, columns: int) -> Line:
-    end: Fragment = ("", "\n")
-    match line:
-        case (("link", _),):
-            # The terminal itself breaks it, and so gives it back in one piece when it is copied.
-            return (*line, end)
-        case (("picture", row),) if len(row) > columns:
-            return ()
-        case _:
-            return (*_wrapped(line, columns), end)
-
-
-def _wrapped(line: Line, columns: int) -> Line:
-    # What follows a line break, or what a terminal would put at the beginning of its next row, must
-    # not look like the beginning of a line of ours: a text can be made as long as a row is wide.
-    indent = "\n" + " " * min(INDENT, columns // 4)
-    if sum(len(text) for _, text in line) <= columns and _is_simple(line):
-        return line
-    wrapped: list[Fragment] = []
-    column = 0
-    for style, text in line:
-        parts: list[str] = []
-        for character in iter_graphemes(text):
-            width = _most_columns(character)
-            if character == "\n" or column + width > columns:
-                parts.append(indent)
-                column = len(indent) - 1
-            if character != "\n":
-                parts.append(character)
-                column += width
-        wrapped.append((style, "".join(parts)))
-    return tuple(wrapped)
-
-
-def _is_simple(line: Line) -> bool:
-    return all(text.isascii() and "\n" not in text for _, text in line)
-
-
-def _most_columns(character: str) -> int:
-    # Terminals differ in what they join; none draws more than all parts one after the other.
-    return sum(2 if code == EMOJI_VARIATION else max(0, wcwidth(code)) for code in character)

@@ -235,6 +235,12 @@ class SimulatedJournal:
         """
         return self._texts[place] - self._looked.get(place, 0)
 
+    def addresses_unread(self) -> list[Address]:
+        """
+        Nowhere: nobody speaks plain in these lives. See `IJournal`.
+        """
+        return []
+
     # What is written.
 
     def append(self, entries: Sequence[Entry]) -> Deferred[None]:

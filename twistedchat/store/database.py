@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from twistedchat.core.errors import ConfigError
-from twistedchat.store.files import draft_beside, sync_folder
+from twistedchat.store.files import draft_beside, remove_drafts, sync_folder
 
 __all__ = ["connect", "explain", "open_database", "schema_steps"]
 
@@ -113,7 +113,8 @@ def open_database(file: Path | None, steps: Sequence[str]) -> sqlite3.Connection
     at every start: damage that SQLite does not notice here is told when it is met.
 
     Args:
-        file: Which; ``None`` for one in memory, which any thread may use.
+        file: Which, in a folder that nobody else uses; ``None`` for one in memory, which any thread
+            may use.
         steps: What `schema_steps` gives.
 
     Returns:
@@ -127,6 +128,8 @@ def open_database(file: Path | None, steps: Sequence[str]) -> sqlite3.Connection
         _take_steps(connection, steps, 0)
         return connection
     try:
+        # Each can be as large as the journal, and nobody would ever look for them.
+        remove_drafts(file)
         if not file.exists():
             _create(file, steps)
         connection = connect(file)
@@ -182,8 +185,10 @@ def _look_over(connection: sqlite3.Connection, file: Path, steps: Sequence[str])
         _take_steps(connection, steps, version)
     # So a reader and a writer do not wait for each other. The file remembers it.
     connection.execute("PRAGMA journal_mode = WAL")
-    # What cannot be written to is better told now than after the first message.
+    # What cannot be written to is better told now than after the first message: SQLite also opens
+    # what can only be read, and only the first thing that is written fails.
     connection.execute("BEGIN IMMEDIATE")
+    connection.execute(f"PRAGMA user_version = {len(steps)}")
     connection.execute("ROLLBACK")
 
 

@@ -363,6 +363,12 @@ class Journal:
         """
         return self._unread[place]
 
+    def addresses_unread(self) -> list[Address]:
+        """
+        Where plain texts are that the person has not seen: see `twistedchat.interfaces.IJournal`.
+        """
+        return [at for at, count in self._unread.items() if count and isinstance(at, Address)]
+
     def offered(self, room: bytes) -> int:
         """
         How far others may have seen our entries: see `twistedchat.interfaces.IJournal`.
@@ -631,7 +637,11 @@ class Journal:
                 for (room, author), entry in item.ends.items():
                     self._stored.setdefault(room, {})[author] = (entry.seq, entry.hash)
                 for entry in item.entries:
-                    if entry.said.kind == TEXT and entry.author != self._owner:
+                    if entry.author == self._owner:
+                        if entry.seq == self.offered(entry.room):
+                            # What was offered by that number may never have been kept.
+                            self._offers[entry.room] = (entry.seq, entry.hash)
+                    elif entry.said.kind == TEXT:
                         self._unread[entry.room] += 1
                 self._settled = item.number + len(item.entries) - 1
             case Plain():

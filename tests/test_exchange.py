@@ -399,16 +399,29 @@ class WaitingTests(ExchangeTestCase):
 
     def test_stop_tells_those_who_wait(self) -> None:
         """
-        Whoever waits for a receipt when the node stops is told in time.
+        Whoever waits for a receipt when the node stops is told in time that it is kept.
         """
         self.bob.journal.is_slow = True
         sending = self.say(self.ann, self.bob, "hello")
+        self.assertNoResult(sending)
 
         self.stop(self.ann)
 
-        self.failureResultOf(sending, NotSent)
+        self.assertEqual(Progress.WAITING, self.successResultOf(sending).progress)
         self.work(self.bob)
         self.assertEqual(["hello"], self.bob.heard)
+
+    def test_whoever_cannot_keep_it_makes_nobody_wait(self) -> None:
+        """
+        With the session of somebody whose disk is full the wait is over, and the text is kept.
+        """
+        self.bob.journal.error = FULL
+
+        sending = self.say(self.ann, self.bob, "hello")
+
+        self.assertEqual(Progress.WAITING, self.successResultOf(sending).progress)
+        self.assertEqual(["hello"], texts_in(self.ann.journal))
+        self.bob.journal.error = None
 
     def test_somebody_who_stops_waiting_changes_nothing(self) -> None:
         """

@@ -7,11 +7,13 @@ from typing_extensions import override
 from tests.people import PORT, Person, SessionCaller, hello
 from tests.test_rooms import RoomLiarTestCase
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, check_run, sign_run
-from twistedchat.core.events import ForkSeen, OutOfStep, Progress, RoomTextReceived
+from twistedchat.core.events import CallerCame, ForkSeen, OutOfStep, Progress, RoomTextReceived
 from twistedchat.core.frames import Have, RunFrame, frame_of_run
+from twistedchat.core.history import Stay
 from twistedchat.core.identity import Identity
 from twistedchat.core.roster import RoomId
 from twistedchat.core.sync import MOST_IN_FLIGHT
+from twistedchat.core.trust import Decision
 from twistedchat.posting import MOST_READ
 from twistedchat.testing import identity_of
 
@@ -98,6 +100,45 @@ class NewcomerTests(RoomLiarTestCase):
         self.pass_time(3)
         sent = {frame.author for frame in self.caller.frames if isinstance(frame, RunFrame)}
         self.assertLessEqual({str(author.key) for author in authors}, sent)
+
+
+class InvitedTests(RoomLiarTestCase):
+    """
+    Those who are added, and those who go.
+    """
+
+    def test_whoever_does_not_know_us_yet_is_asked(self) -> None:
+        """
+        An invitation cannot be said to a stranger: so we knock, and say it when we are let in.
+        """
+        (cy,) = self.meet("cy")
+        self.ann.contacts.accept(cy.key, "cy", 0.0)
+        self.ann.node._sessions.hint(cy.key, (cy.address,))
+        self.pass_time(3)
+        self.assertIsNotNone(self.ann.link_to(cy))
+        before = cy.told(CallerCame)
+
+        self.add(self.ann.key, cy.key)
+
+        self.assertEqual(1, len(cy.told(CallerCame)) - len(before))
+        cy.node.decide(self.ann.key, Decision.ACCEPT)
+        self.pass_time(3)
+        (record,) = cy.node.rooms()
+        self.assertEqual(Stay.INVITED, record.stay)
+
+    def test_what_all_had_before_they_went_is_delivered(self) -> None:
+        """
+        Nobody takes a receipt with them.
+        """
+        sent = self.done(self.ann.node.send_text(RoomId(self.room), "hello"))
+        self.assertEqual(Progress.DELIVERED, sent.progress)
+
+        self.done(self.bob.node.leave_room(RoomId(self.room)))
+        self.done(self.ann.node.send_text(RoomId(self.room), "is anybody there?"))
+
+        last, first = self.done(self.ann.node.history(self.room, 0, None, 9))
+        self.assertEqual(Progress.DELIVERED, self.ann.node.progress_of(first))
+        self.assertEqual(Progress.WAITING, self.ann.node.progress_of(last))
 
 
 class ForkTests(RoomLiarTestCase):

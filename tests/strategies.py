@@ -447,14 +447,14 @@ def lan_doings() -> st.SearchStrategy[list[tuple[str, str, float]]]:
 
 def words_about_members() -> st.SearchStrategy[tuple[int, str, int, int, int]]:
     """
-    What one of four people may say about one of them, or of themselves.
+    What one of six people may say about one of them, or of themselves.
 
-    By whom, what kind of thing, about whom, how far they have seen or how far it counts, and when.
+    By whom, what kind of thing, about whom, what is undone or how far it counts, and when.
     """
     return st.tuples(
-        st.integers(0, 3),
-        st.sampled_from(["add", "remove", "leave", "text", "nonsense"]),
-        st.integers(0, 3),
+        st.integers(0, 5),
+        st.sampled_from(["add", "add", "add", "remove", "leave", "text", "nonsense"]),
+        st.integers(0, 5),
         st.integers(0, 6),
         st.integers(0, 20),
     )

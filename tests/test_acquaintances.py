@@ -6,7 +6,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from typing_extensions import override
 
-from tests.people import MALLORY, PORT, Impostor, PeopleTestCase, Person, SessionCaller, hello
+from tests.people import (
+    MALLORY,
+    PORT,
+    Impostor,
+    PeopleTestCase,
+    Person,
+    SessionCaller,
+    hello,
+    wire_of,
+)
 from twistedchat import acquaintances
 from twistedchat.core.addresses import Address
 from twistedchat.core.errors import ChatError, NotSent, NotTrusted, StoreError
@@ -22,8 +31,10 @@ from twistedchat.core.events import (
     TextsStranded,
 )
 from twistedchat.core.frames import Bye, Knock
+from twistedchat.core.history import RoomRecord
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
+from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Caller, Contact, Contacts, Decision, Reason
 from twistedchat.testing import OUTSIDE, identity_of
 
@@ -910,6 +921,146 @@ class KeepingTests(AcquaintancesTestCase):
         self.assertIsNotNone(self.ann.contacts.find(bob.key))
         self.assertEqual(1, len(self.ann.node.callers()))
         self.ann.journal.error = None
+
+
+class RoommatesTests(PeopleTestCase):
+    """
+    Where roommates are who are no contacts: written down, now and then, and forgotten.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Ann has brought Bob and Cy into a room, and Bob's disk counts what is written.
+        """
+        super().setUp()
+        self.ann, self.bob, self.cy = (self.make(name) for name in ("ann", "bob", "cy"))
+        self.acquaint(self.ann, self.bob)
+        self.acquaint(self.ann, self.cy)
+        self.start(self.ann, self.bob, self.cy)
+        self.pass_time(5)
+        made: Deferred[RoomRecord] = self.ann.node.make_room("garden")
+        self.network.settle()
+        self.room = RoomId(self.successResultOf(made).room)
+        for person in (self.bob, self.cy):
+            self.ann.node.add_to(self.room, person.key)
+            self.pass_time(1)
+            person.node.join(self.room)
+            self.pass_time(2)
+        self.bob.link_to(self.cy)
+
+    def roommates(self, kept: list[Contact]) -> list[tuple[DeviceKey, tuple[Address, ...]]]:
+        """
+        Those who are none but that in what was written.
+        """
+        return [(one.key, one.addresses) for one in kept if one.is_roommate]
+
+    def test_where_a_roommate_is_is_written_after_a_while(self) -> None:
+        """
+        Not with the session, but soon after, for all who came meanwhile.
+        """
+        self.assertEqual([], self.roommates(self.bob.kept))
+
+        self.pass_time(acquaintances.KEEP_AFTER)
+
+        self.assertEqual([(self.cy.key, (self.cy.address,))], self.roommates(self.bob.kept))
+        self.assertEqual(self.bob.contacts.to_keep(), self.bob.kept)
+
+    def test_same_roommate_again_is_not_written_again(self) -> None:
+        """
+        Sessions that come and go at one place are no news for the disk.
+        """
+        self.pass_time(acquaintances.KEEP_AFTER)
+        self.bob.kept = []
+
+        for _ in range(3):
+            self.network.cut(wire_of(self.bob.link_to(self.cy), self.network))
+            self.pass_time(2 * acquaintances.KEEP_AFTER)
+            self.bob.link_to(self.cy)
+
+        self.assertEqual([], self.bob.kept)
+
+    def test_stop_writes_what_waits(self) -> None:
+        """
+        Whoever stops before that has lost nothing.
+        """
+        self.stop(self.bob)
+
+        self.assertEqual([(self.cy.key, (self.cy.address,))], self.roommates(self.bob.kept))
+
+    def test_disk_that_does_not_take_it_is_tried_again(self) -> None:
+        """
+        It is logged, and written with whatever is written next.
+        """
+        self.bob.keep_error = StoreError("The disk is full.")
+        with capturedLogs() as events:
+            self.pass_time(acquaintances.KEEP_AFTER)
+        lines = [event for event in events if "kept" in (event.get("log_format") or "")]
+        self.assertEqual(["The disk is full."], [str(event["error"]) for event in lines])
+        self.bob.keep_error = None
+
+        self.successResultOf(self.bob.node.verify(self.ann.key))
+
+        self.assertEqual([(self.cy.key, (self.cy.address,))], self.roommates(self.bob.kept))
+
+    def test_whoever_leaves_the_room_is_forgotten(self) -> None:
+        """
+        Where they are is no business of ours any more, on the disk neither.
+        """
+        self.pass_time(acquaintances.KEEP_AFTER)
+
+        self.cy.node.leave_room(self.room)
+        self.pass_time(acquaintances.KEEP_AFTER + 2)
+
+        self.assertEqual((), self.bob.contacts.where(self.cy.key))
+        self.assertEqual([], self.roommates(self.bob.kept))
+        self.assertEqual([self.ann.key], [one.key for one in self.bob.kept])
+
+    def test_whoever_is_none_at_the_start_is_forgotten(self) -> None:
+        """
+        As when the node was killed between the leaving and the writing.
+        """
+        dave = self.make("dave")
+        dave.contacts.met_roommate(self.cy.key, self.cy.address)
+        dave.kept = dave.contacts.to_keep()
+        self.network.dialled.clear()
+
+        self.start(dave)
+        self.pass_time(acquaintances.KEEP_AFTER)
+
+        self.assertEqual((), dave.contacts.where(self.cy.key))
+        self.assertEqual([], self.network.dialled)
+        self.assertEqual([], dave.kept)
+
+    def test_stranger_at_the_door_who_comes_into_the_room_is_remembered(self) -> None:
+        """
+        The session was there before.
+        """
+        dave = self.make("dave")
+        self.acquaint(self.ann, dave)
+        self.start(dave)
+        dave.contacts.accept(self.bob.key, "bob", 0.0)
+        dave.contacts.met(self.bob.key, "bob", self.bob.address, 0.0)
+        dave.node.connect(self.bob.key, manual=True)
+        self.pass_time(2)
+        self.bob.link_to(dave)
+        self.assertEqual((), self.bob.contacts.where(dave.key))
+
+        self.ann.node.add_to(self.room, dave.key)
+        self.pass_time(2)
+
+        self.assertEqual((dave.address,), self.bob.contacts.where(dave.key))
+
+    def test_roommate_who_becomes_a_contact_is_kept_as_one(self) -> None:
+        """
+        From then on what counts is where they were reached.
+        """
+        self.successResultOf(
+            self.bob.node.use_invite(Invite(self.cy.key, "cy", (self.cy.address,)))
+        )
+
+        self.assertEqual([], self.roommates(self.bob.kept))
+        self.assertIsNotNone(self.bob.contacts.find(self.cy.key))
 
 
 class ContactsTests(PeopleTestCase):

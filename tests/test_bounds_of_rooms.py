@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container
 from itertools import count
 
+from msgspec.structs import replace
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
@@ -17,7 +18,7 @@ from twistedchat.arrivals import LONGEST_PAUSE, MOST_SHOWN
 from twistedchat.core import rooms as core_rooms
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, direct_room, sign_run
 from twistedchat.core.errors import ChatError
-from twistedchat.core.events import CaughtUp, RoomTextReceived
+from twistedchat.core.events import CaughtUp, RoomChanged, RoomTextReceived
 from twistedchat.core.frames import Card, Have, frame_of_run
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
@@ -25,17 +26,27 @@ from twistedchat.core.rooms import (
     LONGEST_NAME,
     MOST_ADDS,
     MOST_BRACKETS,
+    MOST_BY_FOUNDER,
+    MOST_LEAVES,
     MOST_MEMBERS,
     Membership,
     adding,
     founding,
+    leaving,
+    removing,
     room_of,
 )
 from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Contacts
 from twistedchat.exchange import HAND_ON_AFTER, TELL_AFTER
 from twistedchat.posting import MOST_READ
-from twistedchat.rooms import FULL_MESH, MOST_INVITATIONS, NEIGHBOURS, Rooms
+from twistedchat.rooms import (
+    FULL_MESH,
+    INVITATION_INTERVAL,
+    INVITATIONS_AT_ONCE,
+    NEIGHBOURS,
+    Rooms,
+)
 from twistedchat.testing import MemoryJournal, identity_of
 
 NONCE = bytes(16)
@@ -73,9 +84,15 @@ class MembershipBoundsTests(SynchronousTestCase):
         """
         Let somebody say something that makes members.
         """
+        self.room.take([self.entry(author, kind, body)])
+
+    def entry(self, author: Identity, kind: str, body: str) -> Entry:
+        """
+        What somebody says next.
+        """
         seq = next(self.seqs[author.key])
         said = Said(next(self.clock), kind, body)
-        self.room.take([Entry(ROOM, author.key, seq, NOTHING, said, NOTHING)])
+        return Entry(ROOM, author.key, seq, NOTHING, said, NOTHING)
 
     def test_room_that_is_full_takes_nobody_further(self) -> None:
         """
@@ -97,14 +114,57 @@ class MembershipBoundsTests(SynchronousTestCase):
         """
         The last add of many counts, and one that is beyond does not, also where there are places.
         """
-        for _ in range(MOST_ADDS - 1):
-            self.say(BOB, *adding(ANN.key, "again"))
+        for number in range(MOST_ADDS - 1):
+            self.say(BOB, *adding(ANN.key, "again", f"{number:032x}"))
+            self.say(BOB, *adding(ANN.key, "said before", f"{number:032x}"))
 
         self.say(BOB, *adding(CY.key, "cy"))
         self.say(BOB, *adding(DEE.key, "dee"))
 
         self.assertTrue(self.room.is_member(CY.key))
         self.assertFalse(self.room.is_member(DEE.key))
+
+    def test_founder_adds_more_and_no_more_than_that(self) -> None:
+        """
+        They add whom they removed, and others, as often as need be, up to a number of people.
+        """
+        *others, last, further = some_keys(MOST_BY_FOUNDER)
+        self.room.take(
+            self.entry(ANN, *said)
+            for key in others
+            for said in (adding(key, "x"), removing(key, 0), adding(key, "y"), removing(key, 0))
+        )
+        self.assertEqual(MOST_BY_FOUNDER, len(self.room.members()))
+
+        for key in (last, further):
+            self.assertEqual(key == last, self.room.may_add(key, ANN.key))
+            self.say(ANN, *adding(key, "x"))
+            self.assertEqual(key == last, self.room.is_member(key))
+
+    def test_founder_removes_so_many_and_no_more(self) -> None:
+        """
+        Removals are kept up to a bound, and one that is beyond says nothing.
+        """
+        *others, last = some_keys(MOST_BY_FOUNDER)
+        self.room.take(self.entry(ANN, *removing(key, 0)) for key in others)
+        self.assertTrue(self.room.may_remove(BOB.key))
+        self.say(ANN, *removing(last, 0))
+
+        self.assertFalse(self.room.may_remove(BOB.key))
+        self.say(ANN, *removing(BOB.key, 0))
+
+        self.assertTrue(self.room.is_member(BOB.key))
+
+    def test_member_leaves_so_often_and_no_more(self) -> None:
+        """
+        With the last time they are gone for good.
+        """
+        for number in range(MOST_LEAVES):
+            self.assertTrue(self.room.is_member(BOB.key))
+            self.say(BOB, *leaving(number.to_bytes(16)))
+            self.say(ANN, *adding(BOB.key, "bob", number.to_bytes(16).hex()))
+
+        self.assertFalse(self.room.is_member(BOB.key))
 
     def test_names_are_so_long_and_no_longer(self) -> None:
         """
@@ -229,19 +289,69 @@ class RoomsBoundsTests(RoomLiarTestCase):
 
     def test_of_many_invitations_the_oldest_goes(self) -> None:
         """
-        A contact cannot fill the list, nor the memory, with rooms.
+        A contact cannot fill the list, nor the memory, nor the disk, with rooms.
         """
-        self.caller.say(*(self.card(number) for number in range(MOST_INVITATIONS)))
+        self.patch(rooms, "MOST_INVITATIONS", 4)
+        clubs = [self.club(number) for number in range(6)]
+        self.caller.say(*(self.card(number) for number in range(4)))
         self.network.settle()
-        clubs = [self.club(number) for number in range(MOST_INVITATIONS + 1)]
-        self.assertEqual([self.room, *clubs[:-1]], [one.room for one in self.ann.node.rooms()])
+        self.assertEqual([self.room, *clubs[:4]], self.known())
 
-        self.caller.say(self.card(MOST_INVITATIONS))
+        self.caller.say(self.card(4))
         self.network.settle()
 
-        self.assertEqual([self.room, *clubs[1:]], [one.room for one in self.ann.node.rooms()])
+        self.assertEqual([self.room, *clubs[1:5]], self.known())
+        # One that was declined once is declined again, when it goes.
+        self.done(self.ann.node.leave_room(RoomId(clubs[1])))
+        self.caller.say(replace(self.card(1), seen=1), self.card(5))
+        self.network.settle()
+        stays = {one.room: one.stay for one in self.ann.node.rooms()}
+        self.assertEqual({self.room, *clubs[1:]}, set(stays))
+        self.assertIs(Stay.LEFT, stays.pop(clubs[1]))
+        self.assertEqual([self.room, clubs[1]], [one.room for one in self.ann.journal.rooms()])
+
+    def known(self) -> list[bytes]:
+        """
+        The rooms that Ann knows.
+        """
+        return [one.room for one in self.ann.node.rooms()]
+
+    def test_contact_invites_so_often_and_no_more(self) -> None:
+        """
+        A flood of invitations is told as a few, and others can invite meanwhile.
+        """
+        self.ann.events.clear()
+        self.caller.say(*(self.card(number) for number in range(50)))
+        self.network.settle()
+        invited = [event.room.room for event in self.ann.told(RoomChanged)]
+        self.assertEqual([self.club(number) for number in range(INVITATIONS_AT_ONCE)], invited)
+
+        record: RoomRecord = self.done(self.bob.node.make_room("another"))
+        self.done(self.bob.node.add_to(RoomId(record.room), self.ann.key))
+        self.network.settle()
+        self.assertIn(record.room, self.known())
+        self.pass_time(INVITATION_INTERVAL)
+        self.come_again()
+        self.caller.say(self.card(60), self.card(61))
+        self.network.settle()
+
+        self.assertIn(self.club(60), self.known())
+        self.assertNotIn(self.club(61), self.known())
+
+    def test_invitation_is_on_the_disk_once_it_is_answered(self) -> None:
+        """
+        Until then it comes again with the next session.
+        """
+        self.caller.say(self.card(1), self.card(2))
+        self.network.settle()
+        self.assertEqual([self.room, self.club(1), self.club(2)], self.known())
+        self.done(self.ann.node.join(RoomId(self.club(2))))
         again = Rooms(self.ann.key, self.ann.contacts, self.ann.journal, lambda _: None)
-        self.assertEqual([self.room, *clubs[1:]], [one.room for one in again.all()])
+        self.assertEqual([self.room, self.club(2)], [one.room for one in again.all()])
+
+        self.assertFalse(again.invited(self.card(1), MALLORY.key, 0.0))
+
+        self.assertEqual(self.club(1), again.all()[-1].room)
 
     def test_rooms_that_others_speak_of_are_not_kept(self) -> None:
         """
@@ -260,9 +370,7 @@ class RoomsBoundsTests(RoomLiarTestCase):
             for partner in self.ann.node._exchange._partners.values()
             if partner.key == MALLORY.key
         )
-        self.assertEqual(
-            {self.club(number) for number in range(64 - MOST_INVITATIONS, 64)}, {*cards}
-        )
+        self.assertEqual({self.club(number) for number in range(INVITATIONS_AT_ONCE)}, {*cards})
 
     def test_strangers_take_no_memory(self) -> None:
         """
@@ -412,17 +520,19 @@ class ExchangeBoundsTests(RoomLiarTestCase):
         However many were members once: those who are now are all that a frame has to hold.
         """
         self.patch(core_rooms, "MOST_MEMBERS", 5)
-        late, early = ([identity_of(f"{when} {one}") for one in "12"] for when in ("late", "early"))
-        for time, people in ((2 * 10**15, late), (10**15, early)):
-            adds = (adding(one.key, "x") for one in people)
-            self.send_now(self.say_at(MALLORY, time, *adds))
-            for one in people:
-                self.send_now(self.say_at(one, time, (TEXT, "hello")))
+        sybils, others = ([identity_of(f"{what} {one}") for one in "12"] for what in ("x", "y"))
+        self.send_now(self.say_at(MALLORY, 1, *(adding(one.key, "x") for one in sybils)))
+        for one in sybils:
+            self.send_now(self.say_at(one, 1, (TEXT, "hello")))
+        for one in others:
+            self.ann.contacts.accept(one.key, "y", 0.0)
+            self.done(self.ann.node.add_to(RoomId(self.room), one.key))
+            self.send_now(self.say_at(one, 1, (TEXT, "hello")))
         members = {speaker.key for speaker in self.ann.node.members(RoomId(self.room))}
         self.assertEqual(
-            {self.ann.key, self.bob.key, MALLORY.key, *(e.key for e in early)}, members
+            {self.ann.key, self.bob.key, MALLORY.key, *(one.key for one in others)}, members
         )
-        self.assertEqual({*members, *(one.key for one in late)} - {self.bob.key}, self.authors())
+        self.assertEqual({*members, *(one.key for one in sybils)} - {self.bob.key}, self.authors())
 
         self.come_again()
 

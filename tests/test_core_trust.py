@@ -21,6 +21,8 @@ from twistedchat.core.trust import (
     MOST_ADDRESSES,
     MOST_CALLERS,
     MOST_CONTACTS,
+    MOST_ROOMMATES,
+    ROOMMATE_ADDRESSES,
     Caller,
     Contact,
     Contacts,
@@ -646,6 +648,111 @@ def stranger(number: int, reason: Reason = Reason.KNOCK, text: str = "") -> Call
     Somebody who comes to the door.
     """
     return Caller(reason, key_number(number), "Mallory", HOME, 1.0, text)
+
+
+class RoommatesTests(SynchronousTestCase):
+    """
+    Where those were who are in a room with us and no contacts.
+    """
+
+    def test_where_they_were_is_remembered_and_concludes_nothing(self) -> None:
+        """
+        It is where to dial, and neither makes a contact nor claims the address.
+        """
+        contacts = known(quokka=HOME)
+        changes = contacts.changes
+
+        self.assertTrue(contacts.met_roommate(PANDA, HOME))
+
+        self.assertEqual((HOME,), contacts.where(PANDA))
+        self.assertEqual((HOME,), contacts.where(QUOKKA))
+        self.assertEqual((), contacts.where(NUMBAT))
+        self.assertIsNone(contacts.find(PANDA))
+        self.assertEqual([QUOKKA], [contact.key for contact in contacts.all()])
+        self.assertEqual(QUOKKA, contacts.at(HOME).key)  # type: ignore[union-attr]
+        self.assertEqual(Standing.STRANGER, contacts.judge(PANDA, "Panda", None).standing)
+        self.assertEqual(changes + 1, contacts.changes)
+
+    def test_same_place_again_is_no_news(self) -> None:
+        """
+        Who is now here and now there, at two places, changes nothing that would be written.
+        """
+        contacts = Contacts()
+        news = [contacts.met_roommate(PANDA, there) for there in (HOME, WORK, HOME, WORK)]
+
+        self.assertEqual([True, True, False, False], news)
+        self.assertEqual(2, contacts.changes)
+
+    def test_addresses_of_each_have_a_bound(self) -> None:
+        """
+        The newest ones stay.
+        """
+        contacts = Contacts()
+        places = [Address("10.0.0.1", port) for port in range(1, ROOMMATE_ADDRESSES + 3)]
+        for there in places:
+            contacts.met_roommate(PANDA, there)
+
+        self.assertEqual(tuple(places[::-1][:ROOMMATE_ADDRESSES]), contacts.where(PANDA))
+
+    def test_roommates_have_a_bound(self) -> None:
+        """
+        Of too many the one that was met longest ago goes.
+        """
+        contacts = Contacts()
+        for number in range(1, MOST_ROOMMATES + 1):
+            contacts.met_roommate(key_number(number), HOME)
+        contacts.met_roommate(key_number(1), HOME)
+
+        contacts.met_roommate(key_number(MOST_ROOMMATES + 1), HOME)
+
+        self.assertEqual(MOST_ROOMMATES, len(contacts.to_keep()))
+        self.assertEqual((), contacts.where(key_number(2)))
+        self.assertEqual((HOME,), contacts.where(key_number(1)))
+
+    def test_those_who_are_none_any_more_are_forgotten(self) -> None:
+        """
+        And only they.
+        """
+        contacts = Contacts()
+        for key in (PANDA, NUMBAT):
+            contacts.met_roommate(key, HOME)
+        changes = contacts.changes
+
+        self.assertFalse(contacts.forget_roommates(lambda _: True))
+        self.assertEqual(changes, contacts.changes)
+        self.assertTrue(contacts.forget_roommates(lambda key: key == PANDA))
+
+        self.assertEqual(changes + 1, contacts.changes)
+        self.assertEqual((HOME,), contacts.where(PANDA))
+        self.assertEqual((), contacts.where(NUMBAT))
+
+    def test_who_becomes_a_contact_or_is_blocked_is_no_roommate(self) -> None:
+        """
+        What was remembered of them goes: nobody stands in the file twice.
+        """
+        contacts = Contacts()
+        for key in (PANDA, NUMBAT):
+            contacts.met_roommate(key, HOME)
+
+        contacts.accept(PANDA, "Panda", 1.0)
+        contacts.block(NUMBAT, "Numbat", 2.0)
+
+        self.assertEqual(contacts.all(), contacts.to_keep())
+        self.assertEqual((), contacts.where(PANDA))
+
+    def test_what_is_kept_is_found_again(self) -> None:
+        """
+        By the next start all are known that were, as what they were.
+        """
+        contacts = known(quokka=HOME)
+        contacts.met_roommate(PANDA, WORK)
+
+        again = Contacts(contacts.to_keep())
+
+        self.assertEqual(contacts.to_keep(), again.to_keep())
+        self.assertEqual(contacts.all(), again.all())
+        self.assertEqual((WORK,), again.where(PANDA))
+        self.assertEqual(0, again.changes)
 
 
 class DoorTests(SynchronousTestCase):

@@ -24,6 +24,7 @@ from tests.processes import (
     free_port,
     has_ipv6,
     killed_on_failure,
+    refused,
     twistd,
 )
 
@@ -36,20 +37,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
     await stage.clear()
-
-
-async def refused(program: Program) -> str:
-    """
-    Wait for the end of a process that cannot start.
-
-    Returns:
-        The one line in which it says so.
-    """
-    assert await program.ended() == 1
-    lines = program.errors.decode().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("p2pchat: ")
-    return lines[0]
 
 
 @pytest_twisted.ensureDeferred
@@ -230,7 +217,7 @@ DAMAGES: dict[str, tuple[str, bytes | None, int, str]] = {
     ),
     "contacts of a later version": (
         "contacts.json",
-        b'{"version": 2, "people": []}',
+        b'{"version": 1000, "people": []}',
         0o600,
         "The contacts in {} were written by a newer version of twistedchat.",
     ),

@@ -34,6 +34,9 @@ from twistedchat.core.events import (
     OutOfStep,
     PeerAdded,
     Progress,
+    RoomChange,
+    RoomChanged,
+    RoomTextReceived,
     StoreFailed,
     TextReceived,
     TextsDelivered,
@@ -48,6 +51,7 @@ from twistedchat.core.frames import (
     frame_of_run,
 )
 from twistedchat.core.identity import Identity
+from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Decision
 from twistedchat.posting import LONGEST_RECEIPT, Posted
 from twistedchat.testing import MemoryJournal, identity_of
@@ -1620,3 +1624,238 @@ class TwoJournalsTests(PeopleTestCase):
         self.sent(ann, back, "are you well?")
         self.assertEqual(["are you well?"], back.heard)
         self.assertEqual([], [event for event in back.told(TextReceived) if event.text == "two"])
+
+
+class RecallTests(ExchangeTestCase):
+    """
+    What is taken back, and what is not.
+    """
+
+    def recall(self) -> Deferred[str]:
+        """
+        Let Ann take back what she said last.
+        """
+        return self.ann.node.recall(self.bob.key)
+
+    def test_what_is_said_meanwhile_is_not_taken_with_it(self) -> None:
+        """
+        A text that is said while it is looked for waits its turn, and is kept.
+        """
+        self.stop(self.bob)
+        self.successResultOf(self.post("first").stored)
+        self.ann.journal.is_slow = True
+        recalled = self.recall()
+        self.ann.journal.work(1)
+
+        posted = self.post("second")
+        self.assertEqual("try again.", self.failureResultOf(self.recall()).getErrorMessage()[-10:])
+        self.work(self.ann)
+        self.assertEqual("first", self.successResultOf(recalled))
+
+        self.successResultOf(posted.stored)
+        self.assertEqual(["second"], texts_in(self.ann.journal))
+        self.assertEqual((1, 1), (posted.seq, self.ann.journal.heads(self.room)[self.ann.key][0]))
+        bob = self.come_back(self.bob)
+        self.pass_time(3)
+        self.assertEqual(["second"], bob.heard)
+
+    def test_one_who_waits_for_what_is_said_meanwhile_is_told(self) -> None:
+        """
+        What takes the number of the one that is gone is followed until it is there.
+        """
+        self.stop(self.bob)
+        first = self.post("first")
+        self.ann.journal.is_slow = True
+        self.recall()
+        posted = self.post("second")
+        self.work(self.ann)
+        received = self.ann.node._exchange.posting.receipt_of(posted, self.bob.key)
+
+        self.come_back(self.bob)
+        self.pass_time(3)
+
+        self.assertTrue(self.successResultOf(received))
+        self.assertFalse(first.received.called)
+
+    def test_nothing_is_lost_where_there_is_nothing_to_take_back(self) -> None:
+        """
+        What waited for it is said all the same.
+        """
+        self.sent(self.ann, self.bob, "seen")
+        self.ann.journal.is_slow = True
+        recalled = self.recall()
+        posted = self.post("second")
+
+        self.work(self.ann)
+
+        self.assertIn("nothing to take back", self.failureResultOf(recalled).getErrorMessage())
+        self.successResultOf(posted.stored)
+        self.assertEqual(["seen", "second"], self.bob.heard)
+
+    def come_back(self, person: Person) -> Person:
+        """
+        Start somebody anew.
+        """
+        again = self.make(person.name, journal=MemoryJournal(person.journal))
+        self.acquaint(again, self.ann)
+        self.start(again)
+        self.pass_time(5)
+        return again
+
+    def test_text_at_the_door_cannot_be_taken_back(self) -> None:
+        """
+        Whoever is asked to let us in has read the beginning of it; what is behind it they have not.
+        """
+        ann, cy = self.ann, self.make("cy")
+        self.start(cy)
+        ann.contacts.accept(cy.key, "cy", 0.0)
+        ann.contacts.met(cy.key, "cy", cy.address, 0.0)
+        self.sent(ann, cy, "my secret")
+        self.assertEqual(["my secret"], [caller.text for caller in cy.node.callers()])
+
+        message = self.failureResultOf(ann.node.recall(cy.key)).getErrorMessage()
+        self.assertIn("seen already", message)
+
+        self.sent(ann, cy, "and more")
+        self.assertEqual("and more", self.successResultOf(ann.node.recall(cy.key)))
+
+    def test_text_is_at_the_door_only_when_that_is_on_the_disk(self) -> None:
+        """
+        What is shown before it is known that it was shown could be taken back after a crash.
+        """
+        ann, cy = self.ann, self.make("cy")
+        self.start(cy)
+        ann.contacts.accept(cy.key, "cy", 0.0)
+        ann.contacts.met(cy.key, "cy", cy.address, 0.0)
+        ann.journal.is_slow = True
+        self.say(ann, cy, "my secret")
+        ann.journal.work(1)
+        self.network.settle()
+        self.assertEqual([], cy.node.callers())
+
+        self.work(ann)
+
+        self.assertEqual(["my secret"], [caller.text for caller in cy.node.callers()])
+        self.assertEqual(1, ann.journal.offered(room_of(ann, cy)))
+
+    def test_what_is_being_taken_back_is_not_shown_at_the_door(self) -> None:
+        """
+        They are asked without a word.
+        """
+        ann, cy = self.ann, self.make("cy")
+        self.start(cy)
+        ann.contacts.accept(cy.key, "cy", 0.0)
+        self.successResultOf(ann.node._exchange.posting.post(room_of(ann, cy), "oops").stored)
+        ann.journal.is_slow = True
+        recalled = ann.node.recall(cy.key)
+        ann.contacts.met(cy.key, "cy", cy.address, 0.0)
+        ann.node.connect(cy.key, manual=True)
+        self.network.settle()
+
+        self.work(ann)
+
+        self.assertEqual("oops", self.successResultOf(recalled))
+        self.assertEqual([""], [caller.text for caller in cy.node.callers()])
+
+
+class MemoryOfPostsTests(ExchangeTestCase):
+    """
+    What is remembered of what we said.
+    """
+
+    def test_what_nobody_waits_for_is_not_kept_in_memory(self) -> None:
+        """
+        Thousands of texts for somebody who is away are on the disk, and only there.
+        """
+        posting = self.ann.node._exchange.posting
+        self.stop(self.bob)
+        for number in range(50):
+            self.ann.node.send_text(self.bob.key, f"text {number}")
+        self.pass_time(30)
+
+        self.assertEqual(50, len(self.ann.journal.entries))
+        self.assertEqual({}, posting._unreceived)
+
+    def test_what_is_answered_is_not_kept_in_memory(self) -> None:
+        """
+        Neither what was received, nor what was not in time.
+        """
+        posting = self.ann.node._exchange.posting
+        self.sent(self.ann, self.bob, "hello")
+        self.assertEqual({}, posting._unreceived)
+        self.bob.journal.is_slow = True
+        self.say(self.ann, self.bob, "slowly")
+        self.assertNotEqual({}, posting._unreceived)
+
+        self.pass_time(LONGEST_RECEIPT + 1)
+        self.assertEqual({}, posting._unreceived)
+        self.work(self.bob)
+
+        self.assertEqual([1], [event.texts for event in self.ann.told(TextsDelivered)])
+
+
+class HidingTests(LiarTestCase):
+    """
+    Somebody who claims to hold much of what they never said.
+    """
+
+    def claim(self) -> None:
+        """
+        Let Mallory say that there is much to come.
+        """
+        held = {str(MALLORY.key): (10**6, "ab" * 32)}
+        self.caller.say(Have(rooms={self.ours.hex(): held}))
+        self.network.settle()
+
+    def test_claim_ends_with_its_session(self) -> None:
+        """
+        What has come is told then, and what comes in the next session is shown.
+        """
+        self.claim()
+        run, entries = self.run_of("one", "two")
+        self.send(run)
+        self.assertEqual(([], []), (self.ann.heard, self.ann.told(CaughtUp)))
+
+        self.caller.end.loseConnection()
+        self.network.settle()
+
+        self.assertEqual([2], [event.texts for event in self.ann.told(CaughtUp)])
+        self.caller = self.come(2)
+        self.send(self.run_of("three", seq=3, prev=entries[-1].hash)[0])
+        self.assertEqual(["three"], self.ann.heard)
+
+
+class RemovalTests(ExchangeTestCase):
+    """
+    What goes to somebody who is removed.
+    """
+
+    def test_what_is_said_right_behind_a_removal_is_not_for_the_removed(self) -> None:
+        """
+        They are told that they are out, and nothing that was said after it.
+        """
+        made = self.ann.node.make_room("garden")
+        self.network.settle()
+        room = RoomId(self.successResultOf(made).room)
+        for doing in (
+            lambda: self.ann.node.add_to(room, self.bob.key),
+            lambda: self.bob.node.join(room),
+        ):
+            done = doing()
+            self.pass_time(2)
+            self.successResultOf(done)
+
+        self.ann.journal.is_slow = True
+        self.ann.node.send_text(room, "one")
+        self.ann.node.remove_from(room, self.bob.key)
+        self.ann.node.send_text(room, "now that Bob is gone")
+        while self.ann.journal.waiting:
+            self.ann.journal.work(1)
+            self.network.settle()
+        self.work(self.ann)
+        self.pass_time(3)
+
+        self.assertEqual(RoomChange.REMOVED, self.bob.told(RoomChanged)[-1].change)
+        self.assertEqual(["one"], [event.text for event in self.bob.told(RoomTextReceived)])
+        self.assertEqual("now that Bob is gone", texts_in(self.ann.journal)[-1])
+        self.assertNotIn("now that Bob is gone", texts_in(self.bob.journal))

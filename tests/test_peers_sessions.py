@@ -21,12 +21,15 @@ from tests.people import (
     wire_of,
 )
 from tests.strategies import wire_steps
+from twistedchat import exchange, rooms
 from twistedchat.core.addresses import Address
+from twistedchat.core.entries import NOTHING, Said, sign_run
 from twistedchat.core.errors import NotSent, NotTrusted
 from twistedchat.core.events import (
     ExitReceived,
     PeerChanged,
     Progress,
+    RoomTextReceived,
     SessionOpened,
     TextReceived,
 )
@@ -43,7 +46,12 @@ from twistedchat.core.frames import (
     Seek,
     encode_frame,
 )
-from twistedchat.core.trust import Decision
+from twistedchat.core.hints import hint_of
+from twistedchat.core.history import RoomRecord, Stay
+from twistedchat.core.nearby import Record
+from twistedchat.core.rooms import adding, founding, room_of
+from twistedchat.core.roster import RoomId
+from twistedchat.core.trust import Contact, Contacts, Decision
 from twistedchat.node import LONGEST_GOODBYE
 from twistedchat.peers import doorman, sessions
 from twistedchat.peers.dialling import DIAL_TIMEOUT
@@ -65,7 +73,15 @@ from twistedchat.peers.sessions import (
     MOST_STRANGERS,
     MOST_STRANGERS_PER_HOST,
 )
-from twistedchat.testing import OUTSIDE, MemoryDial, MemoryTransport, identity_of
+from twistedchat.testing import (
+    OUTSIDE,
+    MemoryDial,
+    MemoryHost,
+    MemoryJournal,
+    MemoryTransport,
+    identity_of,
+    make_node,
+)
 
 ELSEWHERE = Address(OUTSIDE, PORT)
 
@@ -863,6 +879,278 @@ class RedialTests(SessionsTestCase):
         self.dials(3)
 
         self.assertIn(ELSEWHERE, self.network.dialled)
+
+
+class RoommatesTests(SessionsTestCase):
+    """
+    Those who are in a room and no contacts, and have to find each other without whom both know.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Ann has brought Bob and Cy into a room, who have met there, and is gone.
+        """
+        super().setUp()
+        ann, self.bob, self.cy = (self.make(name) for name in ("ann", "bob", "cy"))
+        self.acquaint(ann, self.bob)
+        self.acquaint(ann, self.cy)
+        self.start(ann, self.bob, self.cy)
+        self.pass_time(5)
+        made: Deferred[RoomRecord] = ann.node.make_room("garden")
+        self.network.settle()
+        self.room = RoomId(self.successResultOf(made).room)
+        for person in (self.bob, self.cy):
+            ann.node.add_to(self.room, person.key)
+            self.pass_time(1)
+            person.node.join(self.room)
+            self.pass_time(2)
+        self.link = self.bob.link_to(self.cy)
+        self.stop(ann)
+
+    def restart(self, person: Person, *, kept: list[Contact] | None = None) -> Person:
+        """
+        Let somebody begin anew, with what is on their disk.
+        """
+        again = self.make(person.name, journal=MemoryJournal(person.journal))
+        again.contacts = Contacts(person.kept if kept is None else kept)
+        again.node = make_node(
+            again.machine,
+            PORT,
+            person.name,
+            contacts=again.contacts,
+            journal=again.journal,
+            keep_contacts=again.keep,
+        )
+        again.node.subscribe(again.events.append)
+        self.start(again)
+        return again
+
+    def assert_reached(self, one: Person, other: Person) -> None:
+        """
+        What one says in the room reaches the other within a minute.
+        """
+        sending = one.node.send_text(self.room, "are you there?")
+        self.pass_time(60)
+        self.successResultOf(sending)
+        self.assertEqual(["are you there?"], [event.text for event in other.told(RoomTextReceived)])
+        self.assertIsNone(one.contacts.find(other.key))
+
+    def test_both_restarted_find_each_other(self) -> None:
+        """
+        Where each was is on the disk.
+        """
+        for person in (self.bob, self.cy):
+            self.stop(person)
+
+        bob, cy = self.restart(self.bob), self.restart(self.cy)
+
+        self.assert_reached(bob, cy)
+
+    def test_either_one_who_remembers_is_enough(self) -> None:
+        """
+        Both the one that had dialled and the one that was dialled know where the other was.
+        """
+        for forgetful, mindful in ((self.bob, self.cy), (self.cy, self.bob)):
+            self.setUp()
+            bob, cy = self.bob, self.cy
+            for person in (bob, cy):
+                self.stop(person)
+            kept = {bob.name: bob.kept, cy.name: cy.kept}
+            kept[forgetful.name] = [one for one in kept[forgetful.name] if not one.is_roommate]
+
+            bob, cy = (self.restart(one, kept=kept[one.name]) for one in (bob, cy))
+
+            self.assertEqual((), (bob if mindful.name == "cy" else cy).contacts.where(mindful.key))
+            self.assert_reached(bob, cy)
+            for person in list(self.people):
+                self.stop(person)
+
+    def test_nobody_remembered_is_found_on_the_network(self) -> None:
+        """
+        Roommates are recognised by what they announce, as contacts are.
+        """
+        for person in (self.bob, self.cy):
+            self.stop(person)
+        bob, cy = self.restart(self.bob, kept=[]), self.restart(self.cy, kept=[])
+        self.pass_time(30)
+        self.assertEqual({}, bob.node._sessions.live)
+
+        salt = bytes(16)
+        bob.node.records_changed([Record("cy", salt, hint_of(cy.key, salt), (cy.address,))])
+
+        self.assert_reached(bob, cy)
+
+    def test_somebody_else_at_that_address_is_told_nothing(self) -> None:
+        """
+        It is a hint where to dial and proves nothing: who answers has to prove the key.
+        """
+        for person in (self.bob, self.cy):
+            self.stop(person)
+        impostor = Impostor()
+        self.network.listenTCP(PORT, impostor, interface=self.cy.machine.host)
+
+        bob = self.restart(self.bob)
+        self.pass_time(30)
+
+        self.assertTrue(impostor.calls)
+        self.assertEqual([], impostor.sessions)
+        self.assertEqual([], bob.node.callers())
+        self.assertIsNone(bob.node._acquaintances.who_belongs_at(self.cy.address))
+
+
+class LargeRoomTests(PeopleTestCase):
+    """
+    Rooms in which not everybody has a session with everybody.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Take twenty for hundreds.
+        """
+        super().setUp()
+        self.patch(rooms, "FULL_MESH", 8)
+        self.patch(rooms, "NEIGHBOURS", 3)
+        self.crowd(20)
+
+    def crowd(self, size: int) -> None:
+        """
+        Make some who are in a room, of whom all know the founder, and nobody else anybody.
+        """
+        identities = [identity_of(f"member {number}") for number in range(size)]
+        founder, *others = identities
+        nonce = bytes(16)
+        self.room = RoomId(room_of(founder.key, nonce))
+        said = [Said(1000, *founding("big", nonce, "member 0"))]
+        said += [Said(1000, *adding(one.key, f"member {n}")) for n, one in enumerate(others, 1)]
+        _, entries = sign_run(founder, self.room.raw, 1, NOTHING, tuple(said))
+        self.members: list[Person] = []
+        for number in range(size):
+            journal = MemoryJournal()
+            journal.append(entries)
+            journal.keep_room(
+                RoomRecord(self.room.raw, Stay.JOINED, "big", founder.key, founder.key)
+            )
+            machine = MemoryHost(self.network, f"198.51.100.{number + 1}")
+            person = Person(f"member {number}", machine, Contacts(), journal)
+            self.members.append(person)
+        for person in self.members[1:]:
+            self.acquaint(self.members[0], person)
+        for person in self.members:
+            person.node = make_node(
+                person.machine,
+                PORT,
+                person.name,
+                contacts=person.contacts,
+                journal=person.journal,
+                keep_contacts=person.keep,
+            )
+            person.node.subscribe(person.events.append)
+
+    def sessions_of(self, people: list[Person]) -> list[int]:
+        """
+        How many sessions each has.
+        """
+        return [len(person.node._sessions.live) for person in people]
+
+    def assert_all_hear(self, people: list[Person], text: str) -> None:
+        """
+        What one of them says in the room is shown to all the others within minutes.
+        """
+        people[0].node.send_text(self.room, text)
+        self.pass_time(2 * exchange.REPEAT_AFTER)
+        for person in people[1:]:
+            self.assertEqual(1, [one.text for one in person.told(RoomTextReceived)].count(text))
+
+    def test_each_has_sessions_with_its_neighbours_alone(self) -> None:
+        """
+        Everybody hears everything, at the price of a few sessions each.
+        """
+        self.start(*self.members)
+        self.pass_time(120)
+
+        # Beside the three that it dials and those that dial it, the founder, who knows everybody.
+        numbers = self.sessions_of(self.members[1:])
+        self.assertGreaterEqual(min(numbers), rooms.NEIGHBOURS)
+        self.assertLessEqual(sum(numbers) / len(numbers), 2 * rooms.NEIGHBOURS + 2)
+        self.assertLessEqual(max(numbers), 3 * rooms.NEIGHBOURS + 1)
+        for speaker in (0, 7):
+            people = [*self.members[speaker:], *self.members[:speaker]]
+            self.assert_all_hear(people, f"by {speaker}")
+
+    def test_those_who_are_left_find_each_other(self) -> None:
+        """
+        Where most are gone, the founder among them, each one's next ones on the ring are farther.
+        """
+        self.start(*self.members)
+        self.pass_time(120)
+        left = self.members[3::4]
+
+        for person in self.members:
+            if person not in left:
+                self.kill(person)
+                self.network.silent_hosts.add(person.machine.host)
+        self.pass_time(600)
+
+        self.assertGreaterEqual(min(self.sessions_of(left)), rooms.NEIGHBOURS)
+        self.assert_all_hear(left, "who is left?")
+
+    def test_those_who_come_first_find_each_other(self) -> None:
+        """
+        Where only some come, and the founder is one of them, they are told where the others are.
+        """
+        some = self.members[0:5]
+        self.network.silent_hosts.update(one.machine.host for one in self.members[5:])
+
+        self.start(*some)
+        self.pass_time(600)
+
+        self.assertEqual([4] * 5, self.sessions_of(some))
+        self.assert_all_hear(some, "who is there?")
+
+    def test_hints_of_others_are_remembered_and_not_dialled(self) -> None:
+        """
+        Of all about whom we are told in one breath the neighbours are dialled; the rest may be one.
+        """
+        one = self.members[0]
+        for person in self.members[1:]:
+            one.contacts.forget(person.key)
+        self.network.silent_hosts.update(person.machine.host for person in self.members[1:])
+        self.start(one)
+        self.pass_time(60)
+        self.network.dialled.clear()
+        ring = sorted(person.key for person in self.members)
+        place = ring.index(one.key)
+        after = ring[place + 1 :] + ring[:place]
+        addresses = {person.key: person.address for person in self.members}
+
+        for key in reversed(after):
+            one.node._sessions.hint(key, (addresses[key],))
+        self.pass_time(0.1)
+
+        first = {addresses[key] for key in after[: rooms.NEIGHBOURS]}
+        self.assertEqual(first, set(self.network.dialled))
+        self.assertEqual(set(after), set(one.node._sessions._hints))
+        # They are not there, and so the others come next.
+        self.pass_time(len(after) * DIAL_TIMEOUT)
+        self.assertEqual({addresses[key] for key in after}, set(self.network.dialled))
+
+    def test_hints_have_a_bound(self) -> None:
+        """
+        Of too many those go that are no contacts, the one that was told of first first.
+        """
+        self.patch(sessions, "MOST_HINTED", 5)
+        one, friend, *others = self.members
+        others = others[:6]
+        for person in others:
+            one.contacts.forget(person.key)
+
+        for person in (friend, *others):
+            one.node._sessions.hint(person.key, (person.address,))
+
+        kept = [friend.key, *(person.key for person in others[2:])]
+        self.assertEqual(kept, list(one.node._sessions._hints))
 
 
 class DoorTests(SessionsTestCase):

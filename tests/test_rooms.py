@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tests.people import MALLORY, PeopleTestCase, SessionCaller, hello
 from twistedchat import exchange, rooms
+from twistedchat.core import rooms as core_rooms
 from twistedchat.core.addresses import Address
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, sign_run
 from twistedchat.core.errors import ChatError, NotSent
@@ -44,11 +45,12 @@ class Person:
 
     Attributes:
         node: It.
+        contacts: Whom they know.
         events: What it told.
     """
 
     def __init__(self, network: MemoryNetwork, name: str, knows: tuple[str, ...]) -> None:
-        contacts = Contacts()
+        self.contacts = contacts = Contacts()
         for other in knows:
             contacts.accept(identity_of(other).key, other, 0)
         self.journal = MemoryJournal()
@@ -613,7 +615,7 @@ class RefusedTests(RoomLiarTestCase):
         So it is with those who left by themselves.
         """
         self.come_in()
-        self.send(self.write(MALLORY, leaving()))
+        self.send(self.write(MALLORY, leaving(bytes(16))))
         runs = len(self.served())
 
         self.say_something("without Mallory")
@@ -820,3 +822,163 @@ class RefusedTests(RoomLiarTestCase):
         )
         self.pass_time(3)
         self.assertEqual([Stay.JOINED, Stay.INVITED], [one.stay for one in self.ann.node.rooms()])
+
+
+class ComingBackTests(RoomsTestCase):
+    """
+    Who is added, gone and added again.
+    """
+
+    def test_whoever_left_is_let_in_again_by_who_has_seen_it(self) -> None:
+        """
+        They are asked, come, and talk as before; and can leave again.
+        """
+        self.invite(self.bob, self.cy)
+        for _ in range(2):
+            self.done(self.bob.node.leave_room(self.room))
+            self.assertNotIn(self.bob.node.key, self.members_of(self.ann))
+
+            self.done(self.ann.node.add_to(self.room, self.bob.node.key))
+            self.done(self.bob.node.join(self.room))
+            self.done(self.bob.node.send_text(self.room, "back"))
+
+        self.assertEqual(2 * [("bob", "back")], self.cy.heard)
+        self.done(self.bob.node.leave_room(self.room))
+        self.assertNotIn(self.bob.node.key, self.members_of(self.cy))
+
+    def test_whoever_has_left_for_good_is_not_added(self) -> None:
+        """
+        Whoever tries is told why.
+        """
+        self.patch(core_rooms, "MOST_LEAVES", 1)
+        self.invite(self.bob)
+        self.done(self.bob.node.leave_room(self.room))
+
+        message = self.refused(self.ann.node.add_to(self.room, self.bob.node.key))
+
+        self.assertEqual("bob has left class for good: nobody can let them in again.", message)
+
+    def test_whom_the_founder_removed_others_do_not_add(self) -> None:
+        """
+        They are told who can, and the founder can.
+        """
+        self.invite(self.bob, self.cy)
+        self.done(self.ann.node.remove_from(self.room, self.cy.node.key))
+        self.bob.contacts.accept(self.cy.node.key, "cy", 0)
+        self.assertIn("only who founded", self.refused(self.add_cy(self.bob)))
+        self.refused(self.ann.node.remove_from(self.room, self.cy.node.key))
+
+        self.done(self.add_cy(self.ann))
+
+        self.assertIn(self.cy.node.key, self.members_of(self.bob))
+
+    def test_full_room_takes_nobody_until_the_founder_makes_room(self) -> None:
+        """
+        Whoever left keeps a place; the founder is told to remove somebody, and can remove them.
+        """
+        self.patch(core_rooms, "MOST_MEMBERS", 2)
+        self.invite(self.bob)
+        self.done(self.bob.node.leave_room(self.room))
+        self.assertIn("by removing somebody", self.refused(self.add_cy(self.ann)))
+        self.refused(self.ann.node.remove_from(self.room, self.ann.node.key))
+
+        self.done(self.ann.node.remove_from(self.room, self.bob.node.key))
+        self.done(self.add_cy(self.ann))
+
+        self.assertIn(self.cy.node.key, self.members_of(self.ann))
+
+    def test_add_and_removal_that_would_not_be_heard_are_refused(self) -> None:
+        """
+        Whoever has said as many as are remembered is told, and what was said before holds.
+        """
+        self.patch(core_rooms, "MOST_BY_FOUNDER", 1)
+        self.invite(self.bob)
+        self.assertIn("ask another member to add cy", self.refused(self.add_cy(self.ann)))
+        for _ in range(2):
+            self.done(self.ann.node.remove_from(self.room, self.bob.node.key))
+            self.assertNotIn(self.bob.node.key, self.members_of(self.ann))
+            self.done(self.ann.node.add_to(self.room, self.bob.node.key))
+            self.assertIn(self.bob.node.key, self.members_of(self.ann))
+        self.done(self.bob.node.join(self.room))
+        self.bob.contacts.accept(self.cy.node.key, "cy", 0)
+        self.done(self.add_cy(self.bob))
+        self.done(self.ann.node.remove_from(self.room, self.bob.node.key))
+
+        message = self.refused(self.ann.node.remove_from(self.room, self.cy.node.key))
+
+        self.assertIn("You have removed as many people from class as can be", message)
+
+    def add_cy(self, by: Person) -> Deferred[None]:
+        """
+        Let somebody add Cy.
+        """
+        return by.node.add_to(self.room, self.cy.node.key)
+
+    def members_of(self, person: Person) -> list[DeviceKey]:
+        """
+        Who is in the room, as somebody knows it.
+        """
+        return [speaker.key for speaker in person.node.members(self.room)]
+
+
+class HostileMemberTests(RoomLiarTestCase):
+    """
+    Mallory is in the room of Ann and Bob, before Cy, and adds whom and what she likes.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let her be added, and Cy after her, to a room that holds six.
+        """
+        super().setUp()
+        self.come_in()
+        self.patch(core_rooms, "MOST_MEMBERS", 6)
+        self.cy = identity_of("cy").key
+        self.ann.contacts.accept(self.cy, "cy", 0.0)
+        self.add(self.ann.key, self.cy)
+
+    def members(self) -> set[DeviceKey]:
+        """
+        Who is in the room, as Ann and Bob know it.
+        """
+        both = [
+            {speaker.key for speaker in one.node.members(RoomId(self.room))}
+            for one in (self.ann, self.bob)
+        ]
+        self.assertEqual(*both)
+        return both[0]
+
+    def test_whoever_fills_a_room_throws_nobody_out_and_goes_with_all(self) -> None:
+        """
+        However early her adds are dated; and whom she added goes with her.
+        """
+        honest = {self.ann.key, self.bob.key, self.cy}
+        sybils = [identity_of(f"sybil {number}").key for number in range(6)]
+        said = tuple(Said(1, *adding(key, "x")) for key in sybils)
+        self.send(sign_run(MALLORY, self.room, 1, NOTHING, said)[0])
+        self.pass_time(3)
+        self.assertEqual({*honest, MALLORY.key, *sybils[:2]}, self.members())
+
+        self.done(self.ann.node.remove_from(RoomId(self.room), MALLORY.key))
+
+        self.assertEqual(honest, self.members())
+
+    def test_nobody_is_kept_from_leaving(self) -> None:
+        """
+        What says that it has seen a leave that was not there yet undoes none.
+        """
+        kind, body = adding(self.bob.key, "bob")
+        self.send(
+            self.write(MALLORY, adding(self.bob.key, "bob", "ab" * 16)),
+            self.write(MALLORY, (kind, f'{body[:-1]},"seq":{2**53 - 1}}}')),
+        )
+        self.pass_time(3)
+
+        self.done(self.bob.node.leave_room(RoomId(self.room)))
+        self.pass_time(60)
+
+        self.assertNotIn(
+            self.bob.key, [one.key for one in self.ann.node.members(RoomId(self.room))]
+        )
+        self.assertIs(Stay.LEFT, self.bob.node.rooms()[0].stay)

@@ -93,17 +93,38 @@ class ContactsFileTests(FileTestCase):
 
         self.assertEqual(
             {
-                "version": 1,
+                "version": 2,
                 "contacts": [{"key": str(BOB.key), "name": "", "is_blocked": True, "since": 1.5}],
             },
             json.loads(self.file.read_bytes()),
         )
 
+    def test_earlier_version_is_read(self) -> None:
+        """
+        Whoever was known before there were rooms is known still.
+        """
+        self.file.write_text(
+            f'{{"version": 1, "contacts": [{{"key": "{BOB.key}", "name": "", "is_blocked": true, '
+            '"since": 1.5}]}'
+        )
+
+        self.assertEqual([BOB], self.contacts.read())
+
+    def test_roommate_is_read_as_one(self) -> None:
+        """
+        Somebody of whom only the address is kept is no contact by the next start either.
+        """
+        roommate = Contact(BOB.key, "", addresses=ANN.addresses[:1], is_roommate=True)
+
+        self.contacts.write([ANN, roommate])
+
+        self.assertEqual([ANN, roommate], self.contacts.read())
+
     def test_newer_version_is_told(self) -> None:
         """
         A file of a version that is not known is not understood by halves.
         """
-        for data in (b'{"version": 2}', b'{"version": 3, "people": [], "contacts": 1}'):
+        for data in (b'{"version": 3}', b'{"version": 4, "people": [], "contacts": 1}'):
             self.assertIn("by a newer version of twistedchat", self.refuse(data))
 
     def test_damaged_file_is_told(self) -> None:

@@ -6,17 +6,22 @@ import contextlib
 import resource
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
-from unittest import SkipTest
+from typing import TypeAlias
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from typing_extensions import override
 
-from tests.journals import ROOM, Author, Here, Later, bodies, is_whole
+from tests.disks import SmallDisk
+from tests.journals import OTHER_ROOM, ROOM, Author, Here, Later, bodies, is_whole
 from tests.test_store_files import FileTestCase
-from twistedchat.core.entries import Entry
-from twistedchat.core.errors import ConfigError, StoreError
+from twistedchat.core.entries import Entry, direct_room
+from twistedchat.core.errors import ConfigError, NotSent, StoreError
+from twistedchat.core.history import RoomRecord, Stay
+from twistedchat.core.identity import DeviceKey
 from twistedchat.core.trust import Contact
+from twistedchat.posting import Posting
 from twistedchat.store import journal as journal_module
 from twistedchat.store.contacts import ContactsFile
 from twistedchat.store.identity import open_identity
@@ -31,6 +36,11 @@ PLENTY = 10**9
 LOG_HEADER = 32
 FRAME_HEADER = 24
 
+# After which groups ours are written anew: behind which of our runs, and how many entries.
+REPLACEMENTS = {5: (2, 4), 9: (-2, 1), 12: (-3, 0)}
+
+Heads: TypeAlias = dict[DeviceKey, tuple[int, bytes]]
+
 
 class FullDiskTests(FileTestCase):
     """
@@ -43,40 +53,16 @@ class FullDiskTests(FileTestCase):
         Mount a disk of a megabyte.
         """
         super().setUp()
-        self.disk = self.folder / "disk"
-        self.disk.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(self.disk)]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except OSError as error:
-            raise SkipTest(f"no disk can be mounted here: {error}") from error
-        except subprocess.CalledProcessError as error:
-            raise SkipTest(f"no disk can be mounted here: {error.stderr.strip()}") from error
-        self.addCleanup(self.unmount)
-        self.filler = self.disk / "filler"
+        self.small = SmallDisk(self.folder / "disk")
+        self.addCleanup(self.small.unmount)
+        self.disk = self.small.folder
         self.here = Here()
 
-    def unmount(self) -> None:
-        """
-        Take the disk away.
-        """
-        subprocess.run(["umount", str(self.disk)], check=True)
-
-    def fill(self) -> None:
-        """
-        Take all the room that is left.
-        """
-        with self.filler.open("ab", buffering=0) as filler:
-            for size in (4096, 1):
-                with contextlib.suppress(OSError):
-                    while filler.write(b"x" * size):
-                        pass
-
-    def open(self) -> Journal:
+    def open(self, owner: Author | None = None) -> Journal:
         """
         Open the journal on that disk.
         """
-        journal = Journal(self.here, self.disk, None, lambda _: self.here)
+        journal = Journal(self.here, self.disk, owner.key if owner else None, lambda _: self.here)
         self.addCleanup(journal.close)
         return journal
 
@@ -121,11 +107,11 @@ class FullDiskTests(FileTestCase):
         journal = self.open()
         author = Author()
         self.successResultOf(journal.append(author.says("before")))
-        self.fill()
+        self.small.fill()
         seq, prev = author.head
         lost = journal.append(author.says("x" * 10_000, "y" * 10_000))
         self.failureResultOf(lost, StoreError)
-        self.filler.unlink()
+        self.small.make_room()
         author.seq, author.prev = seq, prev
 
         self.successResultOf(journal.append(author.says("after")))
@@ -143,12 +129,97 @@ class FullDiskTests(FileTestCase):
         author = Author()
         for number in range(20):
             self.successResultOf(journal.append(author.says(str(number))))
-        self.fill()
+        self.small.fill()
         self.successResultOf(journal.close())
-        self.filler.unlink()
+        self.small.make_room()
 
         entries = self.read(self.open(), author)
         self.assertEqual([str(number) for number in range(20)], bodies(entries))
+
+    def test_what_cannot_be_changed_stays_as_it_was(self) -> None:
+        """
+        Whatever is to be written beside entries, and fails, has changed nothing, then or later.
+        """
+        us, holder = Author(), identity_of("Bob").key
+        journal = self.open(us)
+        for number in range(20):
+            self.successResultOf(journal.append(us.says(f"{number}")))
+        self.successResultOf(journal.offer(ROOM, 5, b"5" * 32))
+        hall = RoomRecord(OTHER_ROOM, Stay.JOINED, "Hall", us.key, holder)
+        self.successResultOf(journal.keep_room(hall))
+        kept = us.head
+        self.small.fill()
+        # What is left of the log's own room.
+        while journal.heads(ROOM)[us.key] == us.head:
+            kept = us.head
+            journal.append(us.says("y" * 1000)).addErrback(lambda _: None)
+        self.assertEqual(kept, journal.heads(ROOM)[us.key])
+        us.seq, us.prev = kept
+        anew = Author()
+        anew.seq, anew.prev = 5, self.read(journal, us)[4].hash
+
+        for trying in (
+            journal.replace(ROOM, 5, anew.says(*["z" * 1000] * 9), 5),
+            journal.offer(ROOM, 9, b"9" * 32),
+            journal.keep_room(RoomRecord(ROOM, Stay.LEFT, "x" * 9000, us.key, holder)),
+        ):
+            self.assertIn("the disk is full", str(self.failureResultOf(trying, StoreError).value))
+        journal.keep_receipt(ROOM, holder, 3)
+
+        def check(journal: Journal) -> None:
+            self.assertEqual(kept, journal.stored_heads(ROOM)[us.key])
+            self.assertEqual(kept, journal.heads(ROOM)[us.key])
+            self.assertEqual(5, journal.offered(ROOM))
+            self.assertEqual([hall], journal.rooms())
+            entries = self.read(journal, us)
+            self.assertEqual([str(number) for number in range(20)], bodies(entries)[:20])
+            self.assertTrue(is_whole(entries))
+            self.assertEqual(1, len(self.successResultOf(journal.search("19", None, None, 9))))
+
+        check(journal)
+        self.successResultOf(journal.close())
+        self.small.make_room()
+        journal = self.open(us)
+        check(journal)
+        # And when there is room, all of it is done.
+        anew.seq, anew.prev = 5, self.read(journal, us)[4].hash
+        self.successResultOf(journal.replace(ROOM, 5, anew.says("other"), 5))
+        self.successResultOf(journal.offer(ROOM, 6, b"6" * 32))
+        journal.keep_receipt(ROOM, holder, 4)
+        self.successResultOf(journal.close())
+        journal = self.open(us)
+        self.assertEqual(["0", "1", "2", "3", "4", "other"], bodies(self.read(journal, us)))
+        self.assertEqual((6, 4), (journal.offered(ROOM), journal.receipt(ROOM, holder)))
+
+    def test_recall_on_a_full_disk_takes_nothing_back(self) -> None:
+        """
+        The text is there, what is said when there is room follows it, and then it can be recalled.
+        """
+        us, holder = identity_of("Netech"), identity_of("Bob").key
+        room = direct_room(us.key, holder)
+        journal = self.open(Author())
+        posting = Posting(Clock(), us, journal, lambda _: set(), lambda _: None, lambda _: None)
+        said = [f"{number} " + "x" * 2000 for number in range(3)]
+        for text in said:
+            self.successResultOf(posting.post(room, text).stored)
+        self.small.fill()
+        lost = 0
+        while not lost:
+            posted = posting.post(room, "y" * 1000)
+            if posted.seq != journal.stored_heads(room)[us.key][0]:
+                self.failureResultOf(posted.stored, NotSent)
+                lost += 1
+        head = journal.heads(room)[us.key]
+
+        recalled = Deferred.fromCoroutine(posting.recall(room))
+
+        self.failureResultOf(recalled, StoreError)
+        self.assertEqual(head, journal.stored_heads(room)[us.key])
+        self.small.make_room()
+        self.successResultOf(posting.post(room, "room again").stored)
+        again = Deferred.fromCoroutine(posting.recall(room))
+        self.assertEqual("room again", self.successResultOf(again))
+        self.assertEqual(head, journal.stored_heads(room)[us.key])
 
     def test_full_disk_can_be_read(self) -> None:
         """
@@ -157,7 +228,7 @@ class FullDiskTests(FileTestCase):
         journal = self.open()
         author = Author()
         self.successResultOf(journal.append(author.says(*["hello"] * 20)))
-        self.fill()
+        self.small.fill()
 
         for promised in (
             journal.history(ROOM, 0.0, None, 100),
@@ -169,14 +240,15 @@ class FullDiskTests(FileTestCase):
         """
         A node that can keep nothing says so at once.
         """
-        self.fill()
+        self.small.fill()
+        before = list(self.disk.iterdir())
 
         error = self.assertRaises(ConfigError, Journal, self.here, self.disk, None)
         self.assertIn("Make room there", str(error))
-        self.assertEqual([self.filler], list(self.disk.iterdir()))
+        self.assertEqual(before, list(self.disk.iterdir()))
         error = self.assertRaises(ConfigError, open_identity, self.disk)
         self.assertIn("(No space left on device)", str(error))
-        self.assertEqual([self.filler], list(self.disk.iterdir()))
+        self.assertEqual(before, list(self.disk.iterdir()))
 
     def test_small_files_stay_whole(self) -> None:
         """
@@ -187,7 +259,7 @@ class FullDiskTests(FileTestCase):
         known = [Contact(identity_of("Bob").key, "Bob", since=1.5)]
         state.write_settings(Settings("us", 7070))
         contacts.write(known)
-        self.fill()
+        self.small.fill()
 
         self.assertRaises(ConfigError, state.write_settings, Settings("u" * 5000, 7070))
         more = [Contact(identity_of(str(n)).key, "x" * 64, since=1.5) for n in range(100)]
@@ -259,20 +331,28 @@ class PowerCutTests(FileTestCase):
         # So that some of the words are in the index, and some are late.
         self.patch(journal_module, "LOT", 7)
         here = Later()
-        journal = Journal(here, self.folder, None, lambda _: here)
         self.authors = [Author("Ann"), Author("Bob"), Author("Carl")]
+        ann = self.authors[0]
+        journal = Journal(here, self.folder, ann.key, lambda _: here)
         log = self.folder / "journal.sqlite-wal"
         # After each commit, how long the log was and how far everybody's entries reached.
-        self.commits: list[tuple[int, dict[bytes, int]]] = [(0, {})]
-        for number in range(12):
-            for author in self.authors[: 1 + number % 3]:
-                journal.append(author.says(*["x" * (700 * (number % 4))] * (1 + number % 5)))
+        self.commits: list[tuple[int, Heads]] = [(0, {})]
+        for number in range(14):
+            if number in REPLACEMENTS:
+                # Ours are written anew, and others stand in their place: more, fewer or none.
+                stay, more = REPLACEMENTS[number]
+                reading = journal.read(ROOM, ann.key, 0, PLENTY)
+                here.settle()
+                last = [one for one in self.successResultOf(reading) if one.signature][stay]
+                ann.seq, ann.prev = last.seq, last.hash
+                anew = ann.says(*["x anew"] * more) if more else ()
+                journal.replace(ROOM, last.seq, anew, 0)
+            else:
+                for author in self.authors[: 1 + number % 3]:
+                    journal.append(author.says(*["x" * (700 * (number % 4))] * (1 + number % 5)))
             here.work()
             here.tell()
-            heads = journal.stored_heads(ROOM).items()
-            self.commits.append(
-                (log.stat().st_size, {author.raw: seq for author, (seq, _) in heads})
-            )
+            self.commits.append((log.stat().st_size, journal.stored_heads(ROOM)))
             # Their words go into the index when they are on the disk already.
             here.settle()
         self.cut = self.folder / "cut"
@@ -283,7 +363,7 @@ class PowerCutTests(FileTestCase):
         here.settle()
         self.successResultOf(closed)
 
-    def found_after(self, log: bytes) -> dict[bytes, int]:
+    def found_after(self, log: bytes) -> Heads:
         """
         Open what was left, see that all is whole and found, and give how far the chains reach.
         """
@@ -292,7 +372,7 @@ class PowerCutTests(FileTestCase):
         (self.cut / "journal.sqlite").write_bytes(self.base)
         (self.cut / "journal.sqlite-wal").write_bytes(log)
         here = Here()
-        journal = Journal(here, self.cut, None, lambda _: here)
+        journal = Journal(here, self.cut, self.authors[0].key, lambda _: here)
         said = 0
         for author in self.authors:
             reading = journal.read(ROOM, author.key, 0, PLENTY)
@@ -302,11 +382,11 @@ class PowerCutTests(FileTestCase):
             said += sum(entry.said.body != "" for entry in entries)
         lines = self.successResultOf(journal.search("x", None, None, PLENTY))
         self.assertEqual(said, len(lines))
-        found = {key.raw: seq for key, (seq, _) in journal.heads(ROOM).items()}
+        found = journal.heads(ROOM)
         self.successResultOf(journal.close())
         return found
 
-    def committed_by(self, size: int) -> dict[bytes, int]:
+    def committed_by(self, size: int) -> Heads:
         """
         How far everybody's entries reached when the log was no longer than that.
         """

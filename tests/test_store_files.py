@@ -11,7 +11,13 @@ from tempfile import TemporaryDirectory
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
-from twistedchat.store.files import create_private, draft_beside, sync_folder, write_private
+from twistedchat.store.files import (
+    create_private,
+    draft_beside,
+    remove_drafts,
+    sync_folder,
+    write_private,
+)
 
 
 class FileTestCase(SynchronousTestCase):
@@ -156,6 +162,30 @@ class DraftTests(FileTestCase):
             self.assertEqual(b"", draft.read_bytes())
 
         self.assertEqual([], list(self.folder.iterdir()))
+
+
+class RemoveDraftsTests(FileTestCase):
+    """
+    `remove_drafts`.
+    """
+
+    def test_what_a_killed_process_left_goes_and_nothing_else(self) -> None:
+        """
+        Drafts of the file go, and of the copies beside it, with what a database keeps beside them.
+        """
+        for name in ("some.txt", "some-v1.txt"):
+            with draft_beside(self.folder / name) as draft:
+                left = draft.rename(self.folder / "kept")
+            left.rename(draft)
+            draft.with_name(f"{draft.name}-journal").touch()
+        others = ["some.txt", ".some", ".some-notes.txt", "some-1.draft", ".others-1.draft"]
+        for name in others:
+            (self.folder / name).touch()
+        self.assertEqual(4 + len(others), len(list(self.folder.iterdir())))
+
+        remove_drafts(self.file)
+
+        self.assertEqual(set(others), {file.name for file in self.folder.iterdir()})
 
 
 class SyncFolderTests(FileTestCase):

@@ -4,6 +4,7 @@ What the journal knows of rooms: records, membership, and how far our own words 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 from typing_extensions import override
 
@@ -177,6 +178,23 @@ class OfferTests(HistoryTestCase):
             for _ in range(2):
                 self.assertEqual((shown, entries[shown - 1].hash), self.journal.offered_head(ROOM))
                 self.assertEqual((0, NOTHING), self.journal.offered_head(OTHER_ROOM))
+                self.reopen()
+
+    def test_offered_head_is_of_what_was_kept(self) -> None:
+        """
+        A kill or a full disk can come between an offer and what was offered: that is not its hash.
+        """
+        for seq, goes_on in (4, lambda: None), (6, self.reopen):
+            self.result(self.journal.offer(ROOM, seq, sha256(b"never kept").digest()))
+            goes_on()
+            self.assertEqual((seq - 1, self.author.prev), self.journal.offered_head(ROOM))
+
+            self.append(self.author.says("kept"))
+            kept = self.author.head
+            self.assertEqual(kept, self.journal.offered_head(ROOM))
+            self.append(self.author.says("not offered"))
+            for _ in range(2):
+                self.assertEqual(kept, self.journal.offered_head(ROOM))
                 self.reopen()
 
     def test_offered_is_on_the_disk_first(self) -> None:

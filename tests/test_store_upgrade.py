@@ -3,20 +3,23 @@ Journals that earlier versions wrote.
 """
 
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from tests.journals import OTHER_ROOM, ROOM, Author, Here
 from tests.strategies import said_things
 from tests.test_store_history import HistoryTestCase, texts
 from tests.test_store_journal import BOB, OWNER, PLENTY
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Said
-from twistedchat.store.database import open_database, schema_steps
+from twistedchat.store import database
+from twistedchat.store.database import connect, open_database, schema_steps
 from twistedchat.store.journal import Journal
 from twistedchat.store.writing import LOT
 
@@ -186,3 +189,108 @@ class EveryFirstVersionTests(HistoryTestCase):
             found = self.result(journal.search("more", None, None, 1))
             self.assertEqual(lines[:1], found)
             self.result(journal.close())
+
+
+class KilledUpgradeTests(HistoryTestCase):
+    """
+    A process that is killed while it upgrades a journal.
+    """
+
+    TEXTS = 1000
+
+    @override
+    def setUp(self) -> None:
+        """
+        Leave a journal of the first version.
+        """
+        super().setUp()
+        self.result(self.journal.close())
+        self.file.unlink()
+        self.bob_said = self.bob.says(
+            *(f"word{n} hello " + "there " * 20 for n in range(self.TEXTS))
+        )
+        make_first_version(self.file, self.bob_said)
+        self.left: list[Path] = []
+        places = TemporaryDirectory()
+        self.addCleanup(places.cleanup)
+        self.places = Path(places.name)
+
+    def leave(self) -> None:
+        """
+        Put by what a process that is killed now leaves.
+        """
+        self.left.append(self.places / str(len(self.left)))
+        shutil.copytree(self.folder, self.left[-1])
+
+    def watch(self, due: Callable[[int], bool]) -> None:
+        """
+        Put by what there is at some of the steps that SQLite takes.
+        """
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+            if due(steps):
+                self.leave()
+
+        def watched(file: Path) -> sqlite3.Connection:
+            connection = connect(file)
+            connection.set_progress_handler(step, 200)
+            # So that what is not committed is on the disk already.
+            connection.execute("PRAGMA cache_size = 10")
+            return connection
+
+        self.patch(database, "connect", watched)
+
+    def check(self, folder: Path) -> None:
+        """
+        Start with what was left: all is there once and found, and nothing lies about.
+        """
+        here = Here()
+        journal = Journal(here, folder, OWNER, lambda _: here)
+        read: list[Entry] = []
+        while len(read) < self.TEXTS:
+            more: list[Entry] = self.result(journal.read(ROOM, BOB, len(read), PLENTY))
+            self.assertNotEqual([], more)
+            read += more
+        self.assertEqual([*self.bob_said], read)
+        found = self.result(journal.search("hello", None, None, PLENTY))
+        self.assertEqual(self.TEXTS, len(found))
+        self.result(journal.append(Author().says("more")))
+        self.result(journal.close())
+        names = sorted(file.name for file in folder.iterdir())
+        self.assertEqual(["journal-v1.sqlite", "journal.sqlite"], names)
+
+    def test_killed_between_two_steps_loses_nothing(self) -> None:
+        """
+        Wherever that was, the next start begins again, and ends as it should.
+        """
+        self.watch(lambda steps: steps % 24 == 0)
+        open_database(self.file, schema_steps()).close()
+
+        self.assertGreater(len(self.left), 10)
+        # Many in the middle of what is written.
+        logs = [(folder / "journal.sqlite-wal").stat().st_size for folder in self.left]
+        self.assertGreater(len(set(logs)), 3)
+        for folder in self.left:
+            with self.subTest(folder=folder.name):
+                self.check(folder)
+
+    def test_killed_before_the_backup_has_its_name_leaves_no_copy(self) -> None:
+        """
+        A whole copy of the journal that nobody can see is removed by the next start.
+        """
+        replace = Path.replace
+
+        def killed(draft: Path, target: Path) -> Path:
+            self.leave()
+            return replace(draft, target)
+
+        self.patch(Path, "replace", killed)
+        open_database(self.file, schema_steps()).close()
+
+        (folder,) = self.left
+        (draft,) = folder.glob(".*")
+        self.assertGreater(draft.stat().st_size, 100_000)
+        self.check(folder)

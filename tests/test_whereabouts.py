@@ -2,15 +2,19 @@
 Whereabouts: finding each other by what the network and others tell.
 """
 
+from twisted.internet.defer import Deferred
 from typing_extensions import override
 
 from tests.people import MALLORY, PORT, Impostor, PeopleTestCase, Person, SessionCaller, hello
+from twistedchat import rooms
 from twistedchat.core.addresses import Address
 from twistedchat.core.events import NearbyChanged
 from twistedchat.core.frames import MOST_SOUGHT, MOST_TOLD, Have, Met, Seek
-from twistedchat.core.hints import hint_of
+from twistedchat.core.hints import hint_of, who_is_meant
+from twistedchat.core.history import RoomRecord
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.nearby import Nearby, Record
+from twistedchat.core.roster import RoomId
 from twistedchat.testing import LOOPBACK, OUTSIDE, identity_of
 from twistedchat.whereabouts import SEEK_INTERVAL, SEEKS_AT_ONCE
 
@@ -232,17 +236,75 @@ class SeekingTests(PeopleTestCase):
 
         self.assertEqual(SEEKS_AT_ONCE, asked)
 
-    def test_so_many_are_asked_for_at_a_time(self) -> None:
+    def make_friends(self, number: int) -> list[DeviceKey]:
         """
-        One question has a bound, and whoever is met first comes first.
+        Let Ann know so many who are away, Carol among them.
         """
-        for number in range(100):
-            self.ann.contacts.accept(identity_of(f"friend {number}").key, "x", 2.0)
+        friends = [identity_of(f"friend {one}").key for one in range(number - 1)]
+        for key in friends:
+            self.ann.contacts.accept(key, "x", 2.0)
+        return [self.carol, *friends]
 
-        (seek,) = self.asked(self.come())
+    def meant(self, seek: Seek, keys: list[DeviceKey]) -> set[DeviceKey]:
+        """
+        For whom Ann asked.
+        """
+        return set(who_is_meant(seek.hints, bytes.fromhex(seek.salt), keys).values())
 
-        self.assertEqual(MOST_SOUGHT, len(seek.hints))
-        self.assertEqual(hint_of(self.carol, bytes.fromhex(seek.salt)), seek.hints[0])
+    def test_so_many_are_asked_for_at_a_time_and_everybody_in_turn(self) -> None:
+        """
+        One question has a bound, and the next one goes on behind it, until all were asked for.
+        """
+        friends = self.make_friends(3 * MOST_SOUGHT - 10)
+        caller = self.come()
+        asked: list[set[DeviceKey]] = []
+        for _ in range(3):
+            (seek,) = self.asked(caller)[len(asked) :]
+            self.assertEqual(MOST_SOUGHT, len(seek.hints))
+            asked.append(self.meant(seek, friends))
+            # Whether there was an answer makes no difference.
+            self.tell(caller, friends[0], "192.0.2.9:1")
+            end = self.network.seconds() + SEEK_INTERVAL
+            while self.network.seconds() < end:
+                self.pass_time(4)
+                caller.say(Have(rooms={}))
+            self.ann.node.not_reached(self.carol)
+            self.network.settle()
+
+        self.assertEqual(set(friends), set().union(*asked))
+
+    def test_short_sessions_do_not_always_ask_for_the_same_ones(self) -> None:
+        """
+        Where each session brings one question, it does not always begin with the same.
+        """
+        friends = self.make_friends(1000)
+
+        asked = [
+            self.meant(self.asked(self.come(number + 1))[0], friends)
+            for number in range(SEEKS_AT_ONCE)
+        ]
+
+        self.assertGreater(len(set().union(*asked)), MOST_SOUGHT)
+
+    def test_whoever_is_known_no_longer_is_no_place_to_go_on_from(self) -> None:
+        """
+        Then it goes on anywhere.
+        """
+        friends = self.make_friends(3)
+        caller = self.come()
+        (first,) = self.asked(caller)
+        last = who_is_meant(first.hints[-1:], bytes.fromhex(first.salt), friends)
+        self.ann.contacts.forget(last[first.hints[-1]])
+        end = self.network.seconds() + SEEK_INTERVAL
+        while self.network.seconds() < end:
+            self.pass_time(4)
+            caller.say(Have(rooms={}))
+
+        self.ann.node.not_reached(self.carol)
+        self.network.settle()
+
+        _, second = self.asked(caller)
+        self.assertEqual(set(friends) - set(last.values()), self.meant(second, friends))
 
     def test_who_does_not_read_is_not_asked(self) -> None:
         """
@@ -419,6 +481,44 @@ class SeekingTests(PeopleTestCase):
         self.assertEqual([], self.told(caller))
 
 
+class LargeRoomTests(PeopleTestCase):
+    """
+    Asking for those in a large room, of whom only some are wanted.
+    """
+
+    def test_others_whose_place_nobody_told_are_asked_for_after_the_neighbours(self) -> None:
+        """
+        Neighbours who are away are named always, others as long as nobody has told where they are.
+        """
+        self.patch(rooms, "FULL_MESH", 2)
+        self.patch(rooms, "NEIGHBOURS", 1)
+        ann = self.make("ann")
+        ann.contacts.accept(MALLORY.key, "Mallory", 0.0)
+        self.start(ann)
+        making: Deferred[RoomRecord] = ann.node.make_room("garden")
+        self.network.settle()
+        room = RoomId(self.successResultOf(making).room)
+        others = [identity_of(name).key for name in ("bob", "carol", "dave", "eve", "mallet")]
+        for key in others:
+            ann.contacts.accept(key, "x", 0.0)
+            ann.node.add_to(room, key)
+            self.network.settle()
+        for key in others:
+            ann.contacts.forget(key)
+        blocked, told, *_ = sorted(key for key in others if key > ann.key) + sorted(others)
+        ann.contacts.block(blocked, "x", 0.0)
+        self.network.silent_hosts.add(OUTSIDE)
+        ann.node._sessions.hint(told, (ELSEWHERE,))
+
+        caller = self.greet(ann, MALLORY, hello(knows=True))
+
+        (seek,) = (frame for frame in caller.frames if isinstance(frame, Seek))
+        asked = [hint_of(key, bytes.fromhex(seek.salt)) for key in others if key != blocked]
+        self.assertEqual(sorted(asked), sorted(seek.hints))
+        # The neighbour is asked for although somebody has told where it is.
+        self.assertEqual(hint_of(told, bytes.fromhex(seek.salt)), seek.hints[0])
+
+
 class NearbyTests(PeopleTestCase):
     """
     Nodes that were found on the network.
@@ -465,6 +565,21 @@ class NearbyTests(PeopleTestCase):
         self.assertEqual([bob.key], [nearby.key for nearby in ann.node.nearby()])
         ann.node.records_changed([])
         self.assertEqual([], ann.node.nearby())
+
+    def test_who_was_announced_before_they_were_known_is_dialled(self) -> None:
+        """
+        Whoever is not found where they were is looked for among those who are near.
+        """
+        ann, bob = self.make("ann"), self.make("bob")
+        bob.contacts.accept(ann.key, "ann", 0.0)
+        self.start(ann, bob)
+        ann.node.records_changed([self.record(bob.key, bob.address)])
+
+        ann.contacts.accept(bob.key, "bob", 0.0)
+        ann.node.not_reached(bob.key)
+        self.pass_time(0.1)
+
+        self.assert_talk(ann, bob)
 
     def test_announced_address_proves_nothing(self) -> None:
         """

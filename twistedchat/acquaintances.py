@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -34,10 +34,14 @@ from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.registry import PeerRegistry
 from twistedchat.peers.sessions import Sessions
 
-__all__ = ["MOST_CLAIMED", "Acquaintances"]
+__all__ = ["KEEP_AFTER", "MOST_CLAIMED", "Acquaintances"]
 
 # Addresses at which callers say that they listen: as many as there can be contacts.
 MOST_CLAIMED = 1024
+
+# Seconds until it is written down where roommates are: a room of sixty that meets is written once,
+# and whoever is killed before that loses only where somebody was.
+KEEP_AFTER = 60.0
 
 
 class Acquaintances:
@@ -50,6 +54,7 @@ class Acquaintances:
         keep: Writes the contacts down; its Deferred fails with `StoreError`.
         sessions: Who is there.
         registry: The lists, which are kept true.
+        is_roommate: Tells who is in a room with us, contact or not.
         let_in: Told of an open session whose peer has become known.
         released: Told of an address that is no longer a contact's.
     """
@@ -63,6 +68,7 @@ class Acquaintances:
         keep: Callable[[list[Contact]], Deferred[None]],
         sessions: Sessions,
         registry: PeerRegistry,
+        is_roommate: Callable[[DeviceKey], bool],
         let_in: Callable[[PeerProtocol], None],
         released: Callable[[Address], None],
     ) -> None:
@@ -71,8 +77,10 @@ class Acquaintances:
         self._keep = keep
         self._kept_changes = contacts.changes
         self._keeping = DeferredLock()
+        self._to_keep: IDelayedCall | None = None
         self._sessions = sessions
         self._registry = registry
+        self._is_roommate = is_roommate
         self._let_in = let_in
         self._released = released
         self._door = Door()
@@ -126,7 +134,7 @@ class Acquaintances:
             case Standing.KNOWN:
                 self._meet(link)
             case Standing.ROOMMATE:
-                pass
+                self._meet_roommate(link)
             case Standing.STRANGER if link.is_deliberate:
                 # Trust on first use: the person chose that address, and nothing speaks against it.
                 try:
@@ -171,6 +179,23 @@ class Acquaintances:
                 raise NotTrusted(self._refuse(link, verdict, address))
             case _:
                 pass
+
+    def rooms_changed(self) -> None:
+        """
+        Others may be in a room with us now, or no longer: remember where they are, and forget it.
+        """
+        if self._contacts.forget_roommates(self._is_roommate):
+            self._save_later()
+        for key, link in self._sessions.live.items():
+            if self._contacts.find(key) is None and self._is_roommate(key):
+                self._meet_roommate(link)
+
+    def _meet_roommate(self, link: PeerProtocol) -> None:
+        session, address = link.session, link.their_address
+        assert session is not None  # noqa: S101
+        assert address is not None  # noqa: S101
+        if self._contacts.met_roommate(session.their_key, address):
+            self._save_later()
 
     def _meet(self, link: PeerProtocol) -> None:
         session = link.session
@@ -405,6 +430,9 @@ class Acquaintances:
         Returns:
             Fires when that is done, or fails with `StoreError`.
         """
+        if self._to_keep is not None:
+            self._to_keep.cancel()
+            self._to_keep = None
         return Deferred.fromCoroutine(self._save_in_turn())
 
     async def _save_in_turn(self) -> None:
@@ -412,8 +440,16 @@ class Acquaintances:
         async with self._keeping:
             changes = self._contacts.changes
             if changes != self._kept_changes:
-                await self._keep(self._contacts.all())
+                await self._keep(self._contacts.to_keep())
                 self._kept_changes = changes
+
+    def _save_later(self) -> None:
+        def save() -> None:
+            self._to_keep = None
+            self._save_quietly()
+
+        if self._to_keep is None:
+            self._to_keep = self._clock.callLater(KEEP_AFTER, save)
 
     def _save_quietly(self) -> None:
         def failed(failure: Failure) -> None:

@@ -245,11 +245,18 @@ class Exchange:
             seq: Its number.
 
         Returns:
-            How many of the others in the room hold it, and how many there are.
+            How many of the others in the room hold it, and how many there are. Where nobody is left
+            there, it is those who did hold it.
         """
         others = self._rooms.others(room)
-        held = sum(1 for key in others if self._journal.receipt(room, key) >= seq)
-        return held, len(others)
+        held = sum(1 for key in others or self._authors(room) if self._holds(room, key, seq))
+        return held, len(others) or held
+
+    def _authors(self, room: bytes) -> list[DeviceKey]:
+        return [key for key, _ in self._rooms.authors(room)]
+
+    def _holds(self, room: bytes, key: DeviceKey, seq: int) -> bool:
+        return key != self._our_key and self._journal.receipt(room, key) >= seq
 
     def is_read(self, room: bytes, seq: int) -> bool:
         """
@@ -333,8 +340,26 @@ class Exchange:
             link: The connection.
             text: The text; of a long one the beginning goes.
         """
-        is_stranger = not self.lets_us_in(link)
-        if is_stranger and link.session is not None and not link.session.have_knocked:
+        partner = self._partners.get(link)
+        if partner is None or not self._may_knock(link):
+            return
+        room = self._rooms.direct(partner.key)
+        if not text or not self.posting.may_offer(room):
+            link.say(Knock(text=""))
+            return
+        # Whoever is at that door sees the beginning of it: it cannot be taken back any more.
+        self.posting.offer_all(room).addCallbacks(
+            lambda _: self._knock_with(link, text),
+            lambda failure: self._store_failed(link, failure),
+        ).addErrback(self._log_failure)
+
+    def _may_knock(self, link: PeerProtocol) -> bool:
+        session = link.session
+        is_there = link in self._partners and session is not None and not session.have_knocked
+        return is_there and not self.lets_us_in(link)
+
+    def _knock_with(self, link: PeerProtocol, text: str) -> None:
+        if self._may_knock(link):
             link.say(Knock(text=text[:LONGEST_KNOCK]))
 
     def knock_if_stranger(self, link: PeerProtocol) -> None:
@@ -439,6 +464,7 @@ class Exchange:
             return
         self.posting.went(partner.key)
         self._claims.gone(partner.key)
+        self._arrivals.gone(partner.key)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -493,13 +519,13 @@ class Exchange:
         session = link.session
         if session is None or room in partner.invited:
             return
-        if not (session.lets_us_in and session.lets_them_in):
-            # It cannot be said yet.
-            return
-        card = self._rooms.card(room, partner.key)
-        if card is not None:
+        card = self._rooms.card(room, partner.key) if session.lets_them_in else None
+        if card is not None and session.lets_us_in:
             partner.invited.add(room)
             link.say(card)
+        elif card is not None and self._contacts.find(partner.key) is not None:
+            # It cannot be said yet.
+            self.knock_if_stranger(link)
 
     def _news(self, partner: _Partner, room: bytes) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
@@ -773,7 +799,7 @@ class Exchange:
             if end > head and author != self._our_key:
                 to_come[author] = end
         much = sum(end - heads.get(author, (0, NOTHING))[0] for author, end in to_come.items())
-        self._arrivals.expect(room, to_come, much)
+        self._arrivals.expect(room, partner.key, to_come, much)
         record = self._rooms.find(room)
         if record is not None and record.inviter == partner.key and self._rooms.is_awaited(room):
             promises = partner.promises.setdefault(room, {})
@@ -991,13 +1017,7 @@ class Exchange:
         if partner is None or self._contacts.find(partner.key) is None:
             return
 
-        def not_kept(failure: Failure) -> None:
-            self._store_failed(link, failure)
-            # Others may have said the same: it seemed to be known already.
-            for key in self._rooms.hosts(bytes.fromhex(card.room)):
-                self._sessions.rest(key)
-
-        if self._rooms.invited(card, partner.key, not_kept):
+        if self._rooms.invited(card, partner.key, self._clock.seconds()):
             self.rooms_changed()
         record = self._rooms.find(bytes.fromhex(card.room))
         if record is not None:

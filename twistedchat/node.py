@@ -194,6 +194,7 @@ class Node(MultiService):
             self._doorman,
             self._dialler,
             self,
+            self._rooms.mates,
             self._rooms.is_mate,
             self._rooms.neighbours,
             lambda: int.from_bytes(surroundings.randomness(4), "big") / 2**32,
@@ -220,6 +221,7 @@ class Node(MultiService):
             store.keep_contacts,
             self._sessions,
             self.registry,
+            self._rooms.is_mate,
             self._let_in,
             self._plain.unlearn,
         )
@@ -449,9 +451,15 @@ class Node(MultiService):
 
     def not_reached(self, key: DeviceKey) -> None:
         """
-        A contact cannot be found: see `SessionEvents`.
+        Somebody cannot be found: see `SessionEvents`.
         """
-        self._whereabouts.seek_everywhere()
+        self._whereabouts.not_reached(key)
+
+    def roommates_changed(self) -> None:
+        """
+        Others may be in a room with us: see `SessionEvents`.
+        """
+        self._acquaintances.rooms_changed()
 
     # Rooms.
 
@@ -503,16 +511,26 @@ class Node(MultiService):
                 raise ChatError(
                     f"{safe_text(contact.name)} is in {safe_text(record.name)} already."
                 )
-            known = {author for author, _ in self._rooms.authors(room.raw)}
-            if len(known) >= MOST_MEMBERS and key not in known:
-                raise ChatError(f"A room has at most {MOST_MEMBERS} members, gone ones included.")
-            if self._rooms.removed_by(room.raw, key) and record.founder != self.key:
+            membership = self._rooms.membership(room.raw)
+            name, place = safe_text(contact.name), safe_text(record.name)
+            if membership.removed_by(key) and record.founder != self.key:
                 raise ChatError(
-                    f"{safe_text(contact.name)} was removed: only who founded "
-                    f"{safe_text(record.name)} can let them in again."
+                    f"{name} was removed: only who founded {place} can let them in again."
                 )
-            last, _ = self._journal.stored_heads(room.raw).get(key, (0, b""))
-            await self._say_in_room(room.raw, adding(key, contact.name, last))
+            if not membership.has_place_for(key, self.key):
+                raise ChatError(
+                    f"{place} has {MOST_MEMBERS} members, those who left included: that is as many "
+                    "as there can be. Only who founded it can make room, by removing somebody."
+                )
+            if not membership.may_add(key, self.key):
+                raise ChatError(
+                    f"You have added as many people to {place} as anybody may: "
+                    f"ask another member to add {name}."
+                )
+            left = membership.left_saying(key)
+            if left == "":
+                raise ChatError(f"{name} has left {place} for good: nobody can let them in again.")
+            await self._say_in_room(room.raw, adding(key, contact.name, left or ""))
 
         return Deferred.fromCoroutine(added())
 
@@ -525,9 +543,21 @@ class Node(MultiService):
             record = self._rooms.get(room.raw)
             if record.founder != self.key:
                 raise ChatError(f"Only who founded {safe_text(record.name)} can remove somebody.")
-            if key not in self._rooms.others(room.raw):
+            membership = self._rooms.membership(room.raw)
+            # Whoever has left keeps a place, and gives it back by this.
+            is_there = membership.find(key) is not None and not membership.removed_by(key)
+            if not is_there or key == self.key:
                 raise ChatError(f"They are not in {safe_text(record.name)}.")
+            if not membership.may_remove(key):
+                raise ChatError(
+                    f"You have removed as many people from {safe_text(record.name)} as can be: "
+                    "found another room, and add those who are to be there."
+                )
             last, _ = self._journal.stored_heads(room.raw).get(key, (0, b""))
+            first = membership.brought_with(key)
+            if membership.is_full and first:
+                # Whoever fills a room goes with all whom they brought, or it stays full.
+                last = min(last, first - 1)
             await self._say_in_room(room.raw, removing(key, last))
 
         return Deferred.fromCoroutine(removed())
@@ -555,7 +585,8 @@ class Node(MultiService):
             record = self._rooms.with_stay(room.raw, Stay.LEFT)
             with self._rooms.leaving(room.raw):
                 # Also whoever declines was added, and is waited for by the others.
-                await self._say_in_room(room.raw, leaving())
+                nonce = self._surroundings.randomness(NONCE_LENGTH)
+                await self._say_in_room(room.raw, leaving(nonce))
                 await self._rooms.keep(record, RoomChange.LEFT)
             self._exchange.rooms_changed()
 

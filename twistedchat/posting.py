@@ -59,6 +59,7 @@ class Posted:
         stored: Fires then, or fails with `NotSent`.
         received: Fires with whether all who were there have it: ``False`` when the time is up.
         waits_for: Those who have not acknowledged it yet.
+        is_awaited: Whether somebody waits for that already.
     """
 
     room: bytes
@@ -67,6 +68,7 @@ class Posted:
     stored: Deferred[None] = field(default_factory=Deferred)
     received: Deferred[bool] = field(default_factory=Deferred)
     waits_for: set[DeviceKey] = field(default_factory=set)
+    is_awaited: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -120,8 +122,9 @@ class Posting:
         # What is to be said in each room, while something else is being written there.
         self._unsaid: dict[bytes, deque[Posted]] = {}
         self._writing: set[bytes] = set()
-        # Ours that somebody waits to have acknowledged, by room, in order.
-        self._unreceived: dict[bytes, deque[Posted]] = {}
+        # Ours that somebody waits to have acknowledged, by room, in order. What is told as waiting
+        # is not among them: it can be years until somebody is back.
+        self._unreceived: dict[bytes, dict[Posted, None]] = {}
         self._receipts: TimeoutQueue[Posted] = TimeoutQueue(
             clock, LONGEST_RECEIPT, lambda posted: self._answer(posted, False)
         )
@@ -180,6 +183,7 @@ class Posting:
         Returns:
             Fires with whether they do, within a few seconds. Never fails.
         """
+        posted.is_awaited = True
         if not posted.received.called:
             posted.waits_for.update(came)
             if posted.waits_for:
@@ -231,23 +235,26 @@ class Posting:
         """
         if room in self._writing or self._unsaid.get(room):
             raise ChatError("Something is being written there just now: try again.")
-        offered = self._offered(room)
-        entries = await self._read_all(room, offered)
-        last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
-        if last is None or self._offered(room) != offered or room in self._writing:
-            raise ChatError("There is nothing to take back: all of it may have been seen already.")
-        if any(one.said.kind in MEMBERSHIP and one.seq > last.seq for one in entries):
-            raise ChatError("It cannot be taken back: members were added or removed after it.")
-        said = [entry.said for entry in entries if entry is not last]
-        anew = self._signed(room, offered, entries[0].prev, said)
+        # From here on: what is said while it is read would not be among what is written anew.
         with self._writing_anew(room):
+            offered = self._offered(room)
+            entries = await self._read_all(room, offered)
+            last = next((one for one in reversed(entries) if one.said.kind == TEXT), None)
+            if last is None or self._offered(room) != offered:
+                raise ChatError(
+                    "There is nothing to take back: all of it may have been seen already."
+                )
+            if any(one.said.kind in MEMBERSHIP and one.seq > last.seq for one in entries):
+                raise ChatError("It cannot be taken back: members were added or removed after it.")
+            said = [entry.said for entry in entries if entry is not last]
+            anew = self._signed(room, offered, entries[0].prev, said)
             await self._journal.replace(room, offered, anew, offered)
-        unreceived = self._unreceived.get(room, deque())
-        for posted in list(unreceived):
-            if posted.seq == last.seq:
-                unreceived.remove(posted)
-            elif posted.seq > last.seq:
-                posted.seq -= 1
+            # Before something else has its number.
+            for posted in list(self._unreceived.get(room, ())):
+                if posted.seq == last.seq:
+                    self._forget(posted)
+                elif posted.seq > last.seq:
+                    posted.seq -= 1
         return last.said.body
 
     @contextmanager
@@ -388,6 +395,19 @@ class Posting:
 
         return self._journal.offer(room, seq, digest).addBoth(done)
 
+    def offer_all(self, room: bytes) -> Deferred[None]:
+        """
+        Remember that others may see all of ours that is kept now, before they see any of it.
+
+        Args:
+            room: Where.
+
+        Returns:
+            Fires when it is on the disk, or fails with `StoreError`.
+        """
+        head = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+        return self.offer(room, *head)
+
     async def _read_all(self, room: bytes, after: int) -> list[Entry]:
         entries: list[Entry] = []
         while more := await self._journal.read(room, self._our_key, after, MOST_READ):
@@ -424,6 +444,10 @@ class Posting:
                 said.append(Said(last, kind, body))
                 budget -= size_of(said[-1])
             posted.seq = seq + len(said)
+            if any(kind in MEMBERSHIP for kind, _ in posted.said):
+                # Whoever is removed by it is shown it, with all that is proven by the same
+                # signature: what is said next is none of their business.
+                break
         entries = self._signed(room, seq, prev, said)
         self._writing.add(room)
         there = self._there(room) if self.may_offer(room) else set()
@@ -439,7 +463,8 @@ class Posting:
             # Whoever came meanwhile is sent it as part of what they lack.
             for posted in going:
                 posted.waits_for = there & self._there(room)
-            self._unreceived.setdefault(room, deque()).extend(going)
+                if not posted.received.called:
+                    self._unreceived.setdefault(room, {})[posted] = None
             self._wrote(entries)
             self._go_on(room)
             for posted in going:
@@ -476,20 +501,17 @@ class Posting:
             return 0
         self._journal.keep_receipt(room, key, seq)
         waited = seq - before
-        unreceived = self._unreceived.get(room, deque())
-        for posted in list(unreceived):
+        for posted in list(self._unreceived.get(room, ())):
             if posted.seq > seq:
                 break
             if posted.seq <= before:
                 continue
-            is_waited_for = not posted.received.called
-            posted.waits_for.discard(key)
-            if is_waited_for:
+            if not posted.received.called:
+                # Somebody may have waited no longer, and cancelled that.
                 waited -= len(posted.said)
-                if not posted.waits_for:
-                    self._answer(posted, True)
-        while unreceived and unreceived[0].received.called:
-            unreceived.popleft()
+            posted.waits_for.discard(key)
+            if not posted.waits_for:
+                self._answer(posted, True)
         return waited
 
     def went(self, key: DeviceKey) -> None:
@@ -499,13 +521,23 @@ class Posting:
         Args:
             key: Who.
         """
-        for unreceived in self._unreceived.values():
-            for posted in unreceived:
+        for unreceived in list(self._unreceived.values()):
+            for posted in [posted for posted in unreceived if key in posted.waits_for]:
                 posted.waits_for.discard(key)
+                # Whoever does not wait yet may reach them again before that.
+                if posted.is_awaited and not (posted.waits_for or posted.received.called):
+                    self._answer(posted, False)
 
     def _answer(self, posted: Posted, is_received: bool) -> None:
         self._receipts.cancel(posted)
+        self._forget(posted)
         posted.received.callback(is_received)
+
+    def _forget(self, posted: Posted) -> None:
+        unreceived = self._unreceived.get(posted.room, {})
+        unreceived.pop(posted, None)
+        if not unreceived:
+            self._unreceived.pop(posted.room, None)
 
 
 def _size(text: str) -> int:

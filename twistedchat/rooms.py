@@ -15,6 +15,7 @@ from dataclasses import replace
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from twistedchat.core.buckets import TokenBuckets
 from twistedchat.core.entries import NOTHING, Entry, direct_room
 from twistedchat.core.errors import ChatError, InvalidKey, StoreError
 from twistedchat.core.events import Event, RoomChange, RoomChanged, Speaker, StoreFailed
@@ -26,12 +27,25 @@ from twistedchat.core.safetext import safe_text
 from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 
-__all__ = ["FULL_MESH", "MOST_INVITATIONS", "MOST_ROOMS", "NEIGHBOURS", "Rooms"]
+__all__ = [
+    "FULL_MESH",
+    "INVITATIONS_AT_ONCE",
+    "INVITATION_INTERVAL",
+    "MOST_INVITATIONS",
+    "MOST_ROOMS",
+    "NEIGHBOURS",
+    "Rooms",
+]
 
 # Rooms that we are in, and that we are invited to: more than anybody follows. Of invitations the
 # oldest go.
 MOST_ROOMS = 256
 MOST_INVITATIONS = 32
+
+# Invitations by one contact of which the person is told: some at once, as when somebody has made
+# the rooms of a course, and then one in so many seconds. Others come with the next session.
+INVITATIONS_AT_ONCE = 8
+INVITATION_INTERVAL = 60.0
 
 # Up to so many members everybody in a room has a session with everybody; in a larger one each dials
 # so many, and is dialled by about as many.
@@ -67,27 +81,26 @@ class Rooms:
         self._direct: dict[DeviceKey, bytes] = {}
         self._mate_of: dict[bytes, DeviceKey] = {}
         self._records = {record.room: record for record in journal.rooms()}
-        waiting = [one.room for one in self._records.values() if one.stay is Stay.INVITED]
-        for room in waiting[:-MOST_INVITATIONS]:
-            del self._records[room]
+        self._invitations = TokenBuckets(1 / INVITATION_INTERVAL, INVITATIONS_AT_ONCE)
         self._memberships: dict[bytes, Membership] = {}
         self._leaving: set[bytes] = set()
         # Those who say that we are in a room in which we are not, as far as we know, beside whoever
         # said it first.
         self._hosts: dict[bytes, dict[DeviceKey, None]] = {}
+        told: dict[bytes, list[Entry]] = {}
         for entry in sorted(journal.membership(), key=lambda entry: entry.seq):
-            self._memberships.setdefault(entry.room, Membership(entry.room)).take([entry])
+            told.setdefault(entry.room, []).append(entry)
+        for room, entries in told.items():
+            # All at once: what each says is gone over once for all.
+            membership = self._memberships[room] = Membership(room)
+            membership.take(entries)
         for record in list(self._records.values()):
-            member = self._membership(record.room).find(our_key)
+            member = self.membership(record.room).find(our_key)
             if record.stay is Stay.JOINED and member is not None and not member.is_in:
                 # We ended in the middle of noting that we are not there any more.
                 self._records[record.room] = replace(record, stay=Stay.LEFT)
         self._mates: dict[DeviceKey, list[bytes]] = {}
         self._find_mates()
-
-    def _membership(self, room: bytes) -> Membership:
-        # What others only speak of is not kept.
-        return self._memberships.get(room) or Membership(room)
 
     # Which there are.
 
@@ -127,7 +140,7 @@ class Rooms:
         """
         Whether we are a member of a room, as its entries tell.
         """
-        return self._membership(room).is_member(self._our_key)
+        return self.membership(room).is_member(self._our_key)
 
     def is_awaited(self, room: bytes) -> bool:
         """
@@ -157,11 +170,18 @@ class Rooms:
 
     # Who is in them.
 
+    def membership(self, room: bytes) -> Membership:
+        """
+        What its entries tell of a room.
+        """
+        # What others only speak of is not kept.
+        return self._memberships.get(room) or Membership(room)
+
     def members(self, room: bytes) -> list[Speaker]:
         """
         Who is in a room now, the founder first.
         """
-        members = self._membership(room).members()
+        members = self.membership(room).members()
         return [self.speaker(room, member.key) for member in members if member.is_in]
 
     def others(self, room: bytes) -> list[DeviceKey]:
@@ -171,20 +191,20 @@ class Rooms:
         if room not in self._records:
             mate = self.mate_of(room)
             return [mate] if mate is not None else []
-        members = self._membership(room).members()
+        members = self.membership(room).members()
         return [one.key for one in members if one.is_in and one.key != self._our_key]
 
     def removed_by(self, room: bytes, key: DeviceKey) -> int:
         """
         The number of the founder's entry that has removed somebody from a room; 0 for none.
         """
-        return self._membership(room).removed_by(key)
+        return self.membership(room).removed_by(key)
 
     def founder(self, room: bytes) -> DeviceKey | None:
         """
         Who founded a room, once that has been told.
         """
-        return self._membership(room).founder
+        return self.membership(room).founder
 
     def speaker(self, room: bytes, key: DeviceKey) -> Speaker:
         """
@@ -200,7 +220,7 @@ class Rooms:
         contact = self._contacts.find(key)
         if contact is not None:
             return Speaker(key, contact.name, contact.is_verified)
-        member = self._membership(room).find(key)
+        member = self.membership(room).find(key)
         name = member.name if member else ""
         if not name and key == self._our_key:
             name = YOURSELF
@@ -221,7 +241,7 @@ class Rooms:
         record = self._records.get(room)
         if record is None:
             return author == self._our_key or self.direct(author) == room
-        membership = self._membership(room)
+        membership = self.membership(room)
         if membership.founder is None:
             # The founder's own entries say who else there is.
             return author == record.founder
@@ -244,7 +264,7 @@ class Rooms:
         if record.stay is not Stay.JOINED:
             # That we left is all that we still have to tell there.
             return [(self._our_key, None)]
-        membership = self._membership(room)
+        membership = self.membership(room)
         if membership.founder is None:
             return [(self._records[room].founder, None)]
         return [(member.key, member.last) for member in membership.members()]
@@ -317,7 +337,7 @@ class Rooms:
         self._mates = mates
 
     def _mates_in(self, record: RoomRecord) -> list[DeviceKey]:
-        membership, others = self._membership(record.room), self.others(record.room)
+        membership, others = self.membership(record.room), self.others(record.room)
         if not membership.is_member(self._our_key):
             # Whoever invited us can tell us more, and so can all of whom we know already.
             hosts = (*others, record.inviter, *self._hosts.get(record.room, ()))
@@ -432,7 +452,7 @@ class Rooms:
             The invitation; ``None`` where they are not in it, or we do not know enough ourselves.
         """
         record = self._records.get(room)
-        membership = self._membership(room)
+        membership = self.membership(room)
         if record is None or membership.founder is None or membership.nonce is None:
             return None
         if record.stay is not Stay.JOINED or not membership.is_member(key):
@@ -448,14 +468,17 @@ class Rooms:
             mine=heads.get(self._our_key, (0, NOTHING))[0],
         )
 
-    def invited(self, card: Card, inviter: DeviceKey, not_kept: Callable[[Failure], None]) -> bool:
+    def invited(self, card: Card, inviter: DeviceKey, now: float) -> bool:
         """
         Somebody says that we are a member of a room.
+
+        It is remembered until the person answers, and not on the disk: with the next session it is
+        said again.
 
         Args:
             card: The room.
             inviter: Who says so.
-            not_kept: Called with a `StoreError` where it cannot be remembered.
+            now: The time, in seconds.
 
         Returns:
             Whether we may share more with them now.
@@ -470,17 +493,27 @@ class Rooms:
             return False
         if before is not None and before.stay is not Stay.LEFT:
             return not self.is_in(room) and self._add_host(room, inviter)
-        membership = self._membership(room)
+        membership = self.membership(room)
         has_heard = card.seen >= membership.left_with(self._our_key)
         if not has_heard or card.word < membership.removed_by(self._our_key):
             # They do not know yet that we are not there any more, and so do not want us back.
+            if before is None:
+                # We ended in the middle of declining it, and have to tell them.
+                self._records[room] = RoomRecord(room, Stay.LEFT, card.name, founder, inviter)
             return self._add_host(room, inviter)
+        if not self._invitations.take(inviter, now):
+            return False
         self._hosts.pop(room, None)
-        waiting = [one for one in self._records.values() if one.stay is Stay.INVITED]
+        waiting = [one.room for one in self._records.values() if one.stay is Stay.INVITED]
         if len(waiting) >= MOST_INVITATIONS:
-            del self._records[waiting[0].room]
-        record = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
-        self.keep(record, RoomChange.INVITED, self.speaker(room, inviter)).addErrback(not_kept)
+            oldest = waiting[0]
+            del self._records[oldest]
+            # It may be one that we had left.
+            kept = [one for one in self._journal.rooms() if one.room == oldest]
+            self._records.update((one.room, one) for one in kept)
+        record = self._records[room] = RoomRecord(room, Stay.INVITED, card.name, founder, inviter)
+        self._find_mates()
+        self._publish(RoomChanged(record, RoomChange.INVITED, self.speaker(room, inviter)))
         return False
 
     def hosts(self, room: bytes) -> list[DeviceKey]:

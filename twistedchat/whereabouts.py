@@ -8,6 +8,7 @@ that was hinted at.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from twisted.internet.interfaces import IReactorTime
@@ -19,7 +20,7 @@ from twistedchat.core.frames import MOST_SOUGHT, MOST_TOLD, Met, Seek
 from twistedchat.core.hints import SALT_LENGTH, hint_of, who_is_meant
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.nearby import Nearby, Record, recognise
-from twistedchat.core.trust import ContactList
+from twistedchat.core.trust import Contacts
 from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.peers.sessions import Sessions
 
@@ -30,6 +31,22 @@ __all__ = ["SEEKS_AT_ONCE", "SEEK_INTERVAL", "Whereabouts"]
 # so a few times at once, since a session that breaks is opened again.
 SEEK_INTERVAL = 60.0
 SEEKS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """
+    What we asked somebody last.
+
+    Attributes:
+        salt: Under which salt; none once it has been answered.
+        keys: For whom.
+        time: When.
+    """
+
+    salt: bytes
+    keys: list[DeviceKey]
+    time: float
 
 
 class Whereabouts:
@@ -48,7 +65,7 @@ class Whereabouts:
         self,
         clock: IReactorTime,
         randomness: Callable[[int], bytes],
-        contacts: ContactList,
+        contacts: Contacts,
         roommates: Callable[[], list[DeviceKey]],
         sessions: Sessions,
     ) -> None:
@@ -61,8 +78,7 @@ class Whereabouts:
         # Recognising costs a hash for every record and contact: it is done when either has changed.
         self._nearby: list[Nearby] = []
         self._known_then: list[DeviceKey] | None = None
-        # What we asked each peer last: the salt, for whom, and when.
-        self._sought: dict[PeerProtocol, tuple[bytes, list[DeviceKey], float]] = {}
+        self._sought: dict[PeerProtocol, _Question] = {}
         self._asked = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
         self._askers = TokenBuckets(1 / SEEK_INTERVAL, SEEKS_AT_ONCE)
 
@@ -91,11 +107,25 @@ class Whereabouts:
             if nearby.key is not None:
                 self._sessions.hint(nearby.key, nearby.addresses)
 
+    def not_reached(self, key: DeviceKey) -> None:
+        """
+        Somebody cannot be found: see whether they are near, and ask everybody who is there.
+
+        Args:
+            key: Whom.
+        """
+        for record in self._records:
+            # They may have been announced before we knew them.
+            if hint_of(key, record.salt) == record.hint:
+                self._sessions.hint(key, record.addresses)
+        for link in self._sessions.live.values():
+            self.seek(link)
+
     # From those who know the same people.
 
     def seek(self, link: PeerProtocol) -> None:
         """
-        Ask a peer for those whom we know and cannot find.
+        Ask a peer for those whom we want and cannot find, and for others of whom we know nothing.
 
         Args:
             link: A session in which both have let each other in; any other is not asked.
@@ -104,23 +134,24 @@ class Whereabouts:
         if session is None or not (session.lets_us_in and session.lets_them_in):
             return
         now = self._clock.seconds()
-        _, _, last = self._sought.get(link, (b"", [], now - SEEK_INTERVAL))
+        before = self._sought.get(link)
+        if link.is_choked or (before is not None and now - before.time < SEEK_INTERVAL):
+            return
         live = self._sessions.live
-        away = [key for key in self._known() if key not in live][:MOST_SOUGHT]
-        if not away or link.is_choked or now - last < SEEK_INTERVAL:
-            return
-        if not self._asked.take(session.their_key, now):
-            return
+        wanted = self._sessions.wanted()
         salt = self._randomness(SALT_LENGTH)
-        self._sought[link] = (salt, away, now)
+        # Of many who are away not always the same ones are asked for, in short sessions either.
+        first = int.from_bytes(salt)
+        if before is not None and before.keys[-1] in wanted:
+            first = wanted.index(before.keys[-1]) + 1
+        away = [key for key in _begun_at(first, wanted) if key not in live]
+        # Nor do we want to know nobody when all our neighbours have gone.
+        away += [key for key in _begun_at(first, self._sessions.lost()) if key not in away]
+        away = away[:MOST_SOUGHT]
+        if not away or not self._asked.take(session.their_key, now):
+            return
+        self._sought[link] = _Question(salt, away, now)
         link.say(Seek(salt=salt.hex(), hints=tuple(hint_of(key, salt) for key in away)))
-
-    def seek_everywhere(self) -> None:
-        """
-        Ask everybody who is there.
-        """
-        for link in self._sessions.live.values():
-            self.seek(link)
 
     def forget(self, link: PeerProtocol) -> None:
         """
@@ -162,11 +193,11 @@ class Whereabouts:
             frame: What it said; what we did not ask for does not count, nor a second answer, or it
                 could have us dial whatever it likes, as often as it likes.
         """
-        salt, away, last = self._sought.get(link, (b"", [], 0.0))
-        if bytes.fromhex(frame.salt) != salt:
+        question = self._sought.get(link)
+        if question is None or bytes.fromhex(frame.salt) != question.salt:
             return
-        self._sought[link] = (b"", [], last)
-        for hint, key in who_is_meant(frame.peers, salt, away).items():
+        self._sought[link] = replace(question, salt=b"")
+        for hint, key in who_is_meant(frame.peers, question.salt, question.keys).items():
             addresses = tuple(filter(None, map(_told_address, frame.peers[hint])))
             if addresses:
                 self._sessions.hint(key, addresses)
@@ -177,13 +208,17 @@ class Whereabouts:
         return [key for key in known if key not in contacts or not contacts[key].is_blocked]
 
     def _where(self, key: DeviceKey) -> tuple[str, ...]:
-        contact = self._contacts.find(key)
-        addresses = contact.addresses if contact else ()
+        addresses = self._contacts.where(key)
         link = self._sessions.find(key)
         if link is not None and link.their_address is not None:
             addresses = (link.their_address, *addresses)
         told = [str(address) for address in addresses if _is_for_others(address.host)]
         return tuple(dict.fromkeys(told))[:MOST_TOLD]
+
+
+def _begun_at(first: int, keys: list[DeviceKey]) -> list[DeviceKey]:
+    first %= max(1, len(keys))
+    return keys[first:] + keys[:first]
 
 
 def _is_for_others(host: str) -> bool:

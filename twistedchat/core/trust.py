@@ -10,7 +10,7 @@ in as an argument.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
@@ -25,6 +25,8 @@ __all__ = [
     "MOST_ADDRESSES",
     "MOST_CALLERS",
     "MOST_CONTACTS",
+    "MOST_ROOMMATES",
+    "ROOMMATE_ADDRESSES",
     "Caller",
     "Contact",
     "ContactList",
@@ -42,6 +44,11 @@ MOST_CONTACTS = 1024
 
 # Addresses kept of each: home, work, a telephone's network, each over IPv4 and IPv6.
 MOST_ADDRESSES = 8
+
+# Those who are in a room with us and no contacts, of whom we remember where they were: as many as
+# there can be contacts, for three large rooms. And of each, home and wherever else it was last.
+MOST_ROOMMATES = 1024
+ROOMMATE_ADDRESSES = 2
 
 # Those who wait at the door. A class comes to thirty; of a flood the oldest go.
 MOST_CALLERS = 64
@@ -68,6 +75,8 @@ class Contact:
         addresses: Where we have reached it ourselves, the last one first.
         since: When it was first met, in seconds since the epoch.
         last_met: When a session with it was last begun, if ever.
+        is_roommate: Whether it is no contact at all, but in a room with us. Then nothing but where
+            it was, or said that it listens, is kept, and none of that proves anything.
     """
 
     key: DeviceKey
@@ -77,6 +86,7 @@ class Contact:
     addresses: tuple[Address, ...] = ()
     since: float = 0.0
     last_met: float | None = None
+    is_roommate: bool = False
 
 
 class Standing(Enum):
@@ -204,10 +214,10 @@ class ContactList(Protocol):
 
 class Contacts:
     """
-    The contacts.
+    The contacts, and where others were who are in a room with us.
 
     Args:
-        contacts: Those that are known already.
+        contacts: Those that are known already, as `to_keep` gives them.
         most: How many there may be.
 
     Attributes:
@@ -219,9 +229,14 @@ class Contacts:
         self._contacts: dict[DeviceKey, Contact] = {}
         # Who holds each of the contacts' addresses.
         self._at: dict[Address, DeviceKey] = {}
+        # Beside them, where others were: nothing is concluded from that.
+        self._roommates: dict[DeviceKey, tuple[Address, ...]] = {}
         self.changes = 0
         for contact in contacts:
-            self._keep(contact)
+            if contact.is_roommate:
+                self._roommates[contact.key] = contact.addresses[:ROOMMATE_ADDRESSES]
+            else:
+                self._keep(contact)
         self.changes = 0
 
     def all(self) -> list[Contact]:
@@ -267,6 +282,23 @@ class Contacts:
         """
         key = self._at.get(address)
         return self._contacts[key] if key is not None and self.is_known(key) else None
+
+    def where(self, key: DeviceKey) -> tuple[Address, ...]:
+        """
+        Where a contact or a roommate may be found, as far as we have seen ourselves.
+        """
+        contact = self._contacts.get(key)
+        return contact.addresses if contact else self._roommates.get(key, ())
+
+    def to_keep(self) -> list[Contact]:
+        """
+        All that is to be found by the next start: the contacts, and the roommates.
+        """
+        roommates = (
+            Contact(key, "", addresses=addresses, is_roommate=True)
+            for key, addresses in self._roommates.items()
+        )
+        return [*self.all(), *roommates]
 
     def judge(self, key: DeviceKey, name: str, dialled: Address | None) -> Verdict:
         """
@@ -423,6 +455,42 @@ class Contacts:
             left = tuple(there for there in contact.addresses if there != address)
             self._keep(replace(contact, addresses=left))
 
+    def met_roommate(self, key: DeviceKey, address: Address) -> bool:
+        """
+        A session with somebody who is in a room with us and no contact has begun.
+
+        Args:
+            key: With whom.
+            address: Where they were reached, or say that they listen.
+
+        Returns:
+            Whether that is news. Of too many the one that was met longest ago is forgotten.
+        """
+        before = self._roommates.pop(key, ())
+        is_news = address not in before
+        after = (address, *before) if is_news else before
+        self._roommates[key] = after[:ROOMMATE_ADDRESSES]
+        if len(self._roommates) > MOST_ROOMMATES:
+            del self._roommates[next(iter(self._roommates))]
+        self.changes += is_news
+        return is_news
+
+    def forget_roommates(self, is_one: Callable[[DeviceKey], bool]) -> bool:
+        """
+        Forget where those were who are in no room with us any more.
+
+        Args:
+            is_one: Tells who still is.
+
+        Returns:
+            Whether anybody was forgotten.
+        """
+        gone = [key for key in self._roommates if not is_one(key)]
+        for key in gone:
+            del self._roommates[key]
+        self.changes += bool(gone)
+        return bool(gone)
+
     def _add(self, contact: Contact) -> Contact:
         if len(self._contacts) >= self._most:
             raise TooManyContacts(
@@ -440,6 +508,7 @@ class Contacts:
         self._at.update(dict.fromkeys(addresses, contact.key))
         contact = replace(contact, addresses=addresses)
         self._contacts[contact.key] = contact
+        self._roommates.pop(contact.key, None)
         self.changes += 1
         return contact
 

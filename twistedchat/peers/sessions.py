@@ -32,6 +32,7 @@ __all__ = [
     "LONGEST_PROBE",
     "LONGEST_REDIAL",
     "LONGEST_STRANGER",
+    "MOST_HINTED",
     "MOST_HINTS",
     "MOST_STRANGERS",
     "MOST_STRANGERS_PER_HOST",
@@ -65,8 +66,11 @@ MOST_STRANGERS_PER_HOST = 64
 # Seconds that a stranger may wait at the door. Its knock stays on the list, and it calls again.
 LONGEST_STRANGER = 600.0
 
-# Addresses that others told of one contact: enough for a laptop with all its networks.
+# Addresses that others told of one contact: enough for a laptop with all its networks. And of how
+# many such are kept: as many as there can be contacts, and as many roommates. Of more those go that
+# are no contacts, the one that was told of first first.
 MOST_HINTS = 8
+MOST_HINTED = 2048
 
 
 class SessionEvents(Protocol):
@@ -106,10 +110,15 @@ class SessionEvents(Protocol):
 
     def not_reached(self, key: DeviceKey) -> None:
         """
-        A contact is at none of the addresses that we know.
+        A contact or a roommate is at none of the addresses that we know.
 
         Args:
             key: Whose.
+        """
+
+    def roommates_changed(self) -> None:
+        """
+        Others may be in a room with us than before.
         """
 
     def went_on(self, link: PeerProtocol) -> None:
@@ -147,8 +156,9 @@ class Sessions(Service):
         doorman: What all connections share.
         dialler: Opens connections.
         events: Who wants to know what happens.
-        is_roommate: Tells who is in a room with us, contact or not.
-        neighbours: Tells with whom of those we should have a session, by who was dialled in vain.
+        roommates: Tells who is in a room with us, contact or not.
+        is_roommate: Tells whether somebody is.
+        neighbours: Tells with whom of those we should have a session, by who is away.
         jitter: Gives random numbers from 0 to 1, so that a crowd does not dial at one time.
         team: Our team name.
         port: The port that we listen on.
@@ -165,6 +175,7 @@ class Sessions(Service):
         doorman: Doorman,
         dialler: Dialler,
         events: SessionEvents,
+        roommates: Callable[[], list[DeviceKey]],
         is_roommate: Callable[[DeviceKey], bool],
         neighbours: Callable[[Callable[[DeviceKey], bool]], list[DeviceKey]],
         jitter: Callable[[], float],
@@ -178,6 +189,7 @@ class Sessions(Service):
         self._contacts = contacts
         self._dialler = dialler
         self._events = events
+        self._roommates = roommates
         self._is_roommate = is_roommate
         self._neighbours = neighbours
         self._jitter = jitter
@@ -196,6 +208,9 @@ class Sessions(Service):
         self._redials: dict[DeviceKey, tuple[IDelayedCall, float]] = {}
         # And those who are being dialled for that.
         self._redialling: set[DeviceKey] = set()
+        # Those who were dialled in vain, as far as nobody has told of another address since.
+        self._away: set[DeviceKey] = set()
+        self._looking: IDelayedCall | None = None
         # Those that we took leave of: they are not dialled until somebody wants to, here or there.
         self._left: set[DeviceKey] = set()
         self._parted: list[Deferred[None]] = []
@@ -228,7 +243,8 @@ class Sessions(Service):
     @override
     def startService(self) -> None:
         super().startService()
-        for key in (*(contact.key for contact in self._contacts.all()), *self._find_neighbours()):
+        self._events.roommates_changed()
+        for key in self.wanted():
             self._redial(key, FIRST_REDIAL)
 
     @override
@@ -237,6 +253,9 @@ class Sessions(Service):
         for timer, _ in self._redials.values():
             timer.cancel()
         self._redials.clear()
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         self._waits.stop()
         self._probes.stop()
         for dialling in list(self._dialling):
@@ -334,17 +353,31 @@ class Sessions(Service):
 
     def hint(self, key: DeviceKey, addresses: tuple[Address, ...]) -> None:
         """
-        Somebody tells where a contact may be: try it, if it is away.
+        Somebody tells where a contact or a roommate may be: try it, if it is wanted and away.
 
         Args:
             key: Whose.
             addresses: Where it may be dialled. They prove nothing.
         """
+        if not self._is_known(key):
+            return
         known = self._hints.pop(key, ())
         fresh = dict.fromkeys((*addresses, *known))
         self._hints[key] = tuple(fresh)[:MOST_HINTS]
-        if set(addresses) - set(known) and key not in self._live and self._is_known(key):
+        if len(self._hints) > MOST_HINTED:
+            others = (one for one in self._hints if not self._contacts.is_known(one))
+            del self._hints[next(others, next(iter(self._hints)))]
+        if not set(addresses) - set(known) or key in self._live:
+            return
+        self._away.discard(key)
+        if self._contacts.is_known(key) or key in self._redialling:
             self._redial(key, 0.0)
+            return
+        # Only neighbours are dialled, and who is one depends on all the others of whom we are told
+        # in the same breath.
+        self._stop_redialling(key)
+        if self._looking is None and self.running:
+            self._looking = self._clock.callLater(0, self._look_for_neighbours)
 
     def let_in(self, key: DeviceKey) -> PeerProtocol | None:
         """
@@ -499,6 +532,8 @@ class Sessions(Service):
             return
         self._events.session_lost(peer, code)
         self._tell_parted()
+        if code in _REDIAL_AFTER:
+            self._away.add(key)
         # Whoever took leave comes back by itself; and so does the one that we left.
         self._redial(key, _REDIAL_AFTER.get(code or "", FIRST_REDIAL))
 
@@ -562,6 +597,7 @@ class Sessions(Service):
                 dial.opened.errback(NotTrusted(refusal))
             return
         self._stop_redialling(key)
+        self._away.discard(key)
         self._left.discard(key)
         if not session.lets_them_in:
             self._strangers[link] = link.host
@@ -591,6 +627,10 @@ class Sessions(Service):
         """
         Others may be in a room with us now: find those with whom we should have a session.
         """
+        if self.running:
+            self._events.roommates_changed()
+        self._away = {key for key in self._away if self._is_known(key)}
+        self._hints = {key: told for key, told in self._hints.items() if self._is_known(key)}
         self._dial_neighbours()
         for key, link in list(self._live.items()):
             if link.session is None or self._is_known(key) == link.session.lets_them_in:
@@ -600,12 +640,33 @@ class Sessions(Service):
             else:
                 self.let_in(key)
 
-    def _find_neighbours(self) -> list[DeviceKey]:
-        def is_away(key: DeviceKey) -> bool:
-            _, delay = self._redials.get(key, (None, 0.0))
-            return delay > FIRST_REDIAL
+    def wanted(self) -> list[DeviceKey]:
+        """
+        Those with whom we should have a session: our contacts, and our neighbours in rooms.
+        """
+        contacts = [one.key for one in self._contacts.all() if not one.is_blocked]
+        return list(dict.fromkeys((*contacts, *self._find_neighbours())))
 
-        return self._neighbours(is_away)
+    def lost(self) -> list[DeviceKey]:
+        """
+        Those who are in a room with us, and nobody has ever told us where.
+        """
+        return [
+            key
+            for key in self._roommates()
+            if not (key in self._live or self._hints.get(key) or self._contacts.where(key))
+            and not self._contacts.is_blocked(key)
+        ]
+
+    def _find_neighbours(self) -> list[DeviceKey]:
+        neighbours = self._neighbours(
+            lambda key: key in self._away or self._contacts.is_blocked(key)
+        )
+        return [key for key in neighbours if not self._contacts.is_blocked(key)]
+
+    def _look_for_neighbours(self) -> None:
+        self._looking = None
+        self._dial_neighbours()
 
     def _dial_neighbours(self) -> None:
         for key in self._find_neighbours():
@@ -630,10 +691,7 @@ class Sessions(Service):
         live = self._live.get(key)
         if live is not None and not live.is_closed:
             return live
-        contact = self._contacts.find(key)
-        addresses = dict.fromkeys(
-            (*(contact.addresses if contact else ()), *self._hints.get(key, ()))
-        )
+        addresses = dict.fromkeys((*self._contacts.where(key), *self._hints.get(key, ())))
         tries = [Deferred.fromCoroutine(self._try(key, address)) for address in addresses]
         if not tries:
             return None
@@ -665,9 +723,8 @@ class Sessions(Service):
         self._stop_redialling(key)
         if not self.running or not self._is_known(key) or key in self._live or key in self._left:
             return
-        contact = self._contacts.find(key)
         # Of a roommate others can tell where it is.
-        if not (self._hints.get(key) or (contact and contact.addresses) or self._is_roommate(key)):
+        if not (self._hints.get(key) or self._contacts.where(key) or self._is_roommate(key)):
             return
         timer = self._clock.callLater(
             delay * (0.5 + self._jitter()), self._redial_now, key, max(delay, FIRST_REDIAL)
@@ -676,6 +733,10 @@ class Sessions(Service):
 
     def _redial_now(self, key: DeviceKey, delay: float) -> None:
         del self._redials[key]
+        if not (self._contacts.is_known(key) or key in self._find_neighbours()):
+            # Others are back, and it is no neighbour any more.
+            self._away.discard(key)
+            return
         self._redialling.add(key)
 
         def tried(result: PeerProtocol | Failure | None) -> PeerProtocol | Failure | None:
@@ -689,6 +750,7 @@ class Sessions(Service):
 
     def _not_reached(self, key: DeviceKey, delay: float) -> None:
         if key not in self._redials:
+            self._away.add(key)
             self._redial(key, delay)
             self._events.not_reached(key)
             # Somebody else can take its place.

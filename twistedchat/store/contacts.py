@@ -1,5 +1,5 @@
 """
-The file of the contacts: whom we know.
+The file of the contacts: whom we know, and where those were who are in a room with us.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["ContactsFile"]
 FILE = "contacts.json"
 
 # To be raised when an older version could no longer read the file, or would do harm by doing so.
-VERSION = 1
+VERSION = 2
 
 
 _Port = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PORT)]
@@ -38,6 +38,7 @@ class _Row(
     addresses: tuple[tuple[str, _Port], ...] = ()
     since: float = 0.0
     last_met: float | None = None
+    is_roommate: bool = False
 
 
 class _Versioned(msgspec.Struct, frozen=True):
@@ -123,6 +124,7 @@ def _contact(row: _Row) -> Contact:
         addresses=tuple(Address(host, port) for host, port in row.addresses),
         since=row.since,
         last_met=row.last_met,
+        is_roommate=row.is_roommate,
     )
 
 
@@ -135,4 +137,5 @@ def _row(contact: Contact) -> _Row:
         addresses=contact.addresses,
         since=contact.since,
         last_met=contact.last_met,
+        is_roommate=contact.is_roommate,
     )

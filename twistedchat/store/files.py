@@ -13,7 +13,9 @@ from errno import EINVAL
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-__all__ = ["create_private", "draft_beside", "sync_folder", "write_private"]
+__all__ = ["create_private", "draft_beside", "remove_drafts", "sync_folder", "write_private"]
+
+SUFFIX = ".draft"
 
 
 @contextmanager
@@ -27,12 +29,27 @@ def draft_beside(file: Path) -> Iterator[Path]:
     Yields:
         A file with mode 0600. What is still under that name at the end is removed.
     """
-    with NamedTemporaryFile(dir=file.parent, prefix=f".{file.stem}-", delete=False) as made:
+    with NamedTemporaryFile(
+        dir=file.parent, prefix=f".{file.stem}-", suffix=SUFFIX, delete=False
+    ) as made:
         draft = Path(made.name)
     try:
         yield draft
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(file: Path) -> None:
+    """
+    Remove what processes that were killed have left of `draft_beside`.
+
+    Args:
+        file: The other; also drafts of files go whose names begin with its own and a hyphen. Nobody
+            else may be making any now.
+    """
+    # A database that is being made has files of its own beside it.
+    for left in file.parent.glob(f".{file.stem}-*{SUFFIX}*"):
+        left.unlink()
 
 
 def write_private(file: Path, data: bytes) -> None:

@@ -5,18 +5,27 @@ The simulator: hundreds of lives of nodes, and that it finds what is wrong with 
 import os
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
 
-from twistedchat import exchange, rooms
+from twistedchat import exchange, posting, rooms
+from twistedchat.core.entries import TEXT, Entry
+from twistedchat.core.errors import StoreError
+from twistedchat.core.frames import Card
 from twistedchat.core.identity import DeviceKey
+from twistedchat.core.rooms import Membership
+from twistedchat.core.sync import Chain, Outbox
 from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import Posting
 from twistedchat.rooms import Rooms
 from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink, simulate
 from twistedchat.simulator.disk import AFTER, SimulatedJournal
+from twistedchat.simulator.lies import Lie
 from twistedchat.simulator.steps import (
     Add,
     FillDisk,
@@ -215,7 +224,7 @@ class PlantedBugTests(SynchronousTestCase):
 
         self.patch(Rooms, "counts", lambda rooms, room, author, _: counts(rooms, room, author, 1))
 
-        self.assertIn("reads another history of 0", replay(schedule).fault)
+        self.assertIn("'too late.0', which does not count", replay(schedule).fault)
 
     def test_seen_text_that_is_recalled_is_found(self) -> None:
         """
@@ -252,6 +261,172 @@ class PlantedBugTests(SynchronousTestCase):
             shown(self, *args)  # type: ignore[arg-type]
 
         self.patch(exchange.Exchange, "_show", show_twice)
+
+        self.find()
+
+    def test_receipt_that_never_comes_is_found(self) -> None:
+        """
+        What others hold is known in the end to whoever said it.
+        """
+        self.patch(exchange.Exchange, "_acknowledged", lambda *_: None)
+
+        self.find()
+
+    def test_others_who_are_told_nothing_are_found(self) -> None:
+        """
+        Whoever has something from somebody else lets its author know.
+        """
+
+        def tell_nobody(self: exchange.Exchange) -> None:
+            self._telling = None
+            self._to_tell.clear()
+
+        self.patch(exchange.Exchange, "_tell_others", tell_nobody)
+
+        self.find()
+
+    def test_text_that_overtakes_another_is_found(self) -> None:
+        """
+        What somebody types stands in the order in which they typed it.
+        """
+        write = Posting._write
+
+        def write_last_first(self: Posting, room: bytes) -> None:
+            self._unsaid.get(room, deque()).reverse()
+            write(self, room)
+
+        self.patch(Posting, "_write", write_last_first)
+
+        self.find()
+
+    def test_answer_before_its_question_is_found(self) -> None:
+        """
+        However wrong a clock is, what was read stands before what is said then.
+        """
+        self.patch(posting, "next_time", lambda now, _: int(now * 1_000_000))
+
+        self.find()
+
+    def test_entries_of_a_room_of_others_are_found(self) -> None:
+        """
+        Nobody keeps what belongs to a room to which nobody has added them.
+        """
+        counts, shared = Rooms.counts, Rooms.shared_with
+
+        class Everywhere(list[bytes]):
+            @override
+            def __contains__(self, _: object) -> bool:
+                return True
+
+        def counts_or_is_none(rooms: Rooms, room: bytes, author: DeviceKey, seq: int) -> bool:
+            return rooms.find(room) is None or counts(rooms, room, author, seq)
+
+        self.patch(Rooms, "shared_with", lambda rooms, key: Everywhere(shared(rooms, key)))
+        self.patch(Rooms, "counts", counts_or_is_none)
+
+        self.find()
+
+    def test_entries_that_are_not_handed_on_are_found(self) -> None:
+        """
+        What one has of somebody who has gone, the others get from them.
+        """
+
+        def hand_nothing_on(self: exchange.Exchange) -> None:
+            self._handing_on = None
+            self._to_hand_on.clear()
+
+        self.patch(exchange.Exchange, "_hand_on", hand_nothing_on)
+
+        self.find()
+
+    def test_window_that_never_opens_again_is_found(self) -> None:
+        """
+        However much is to be sent in one session, all of it is.
+        """
+
+        def only_note(self: Outbox, chain: Chain, seq: int) -> None:
+            self._theirs[chain] = max(seq, self._theirs.get(chain, 0))
+
+        self.patch(Outbox, "told", only_note)
+
+        self.find()
+
+    def test_text_that_is_shown_and_does_not_count_is_found(self) -> None:
+        """
+        What is kept of somebody who was removed meanwhile is not shown.
+        """
+        steps = (
+            (0.5, Start("ann", 1)),
+            (0.5, Start("cy", 1)),
+            (0.1, Found("ann", 0)),
+            (2.3, Add("ann", 0, "cy")),
+            (90.02, Lie("cy", "ann", 0, "forks", "lie8")),
+            (0.0, Remove(0, "cy")),
+        )
+        # One in which the lie arrives before the removal is on the disk.
+        names, strangers = ("ann", "bob", "cy"), (("bob", "cy"),)
+        schedule = Schedule(171, names, ("cy",), strangers, is_tls_real=False, steps=steps)
+        self.assertEqual("", replay(schedule).fault)
+
+        def show_all(self: exchange.Exchange, room: bytes, entries: tuple[Entry, ...]) -> None:
+            texts = [entry.said.body for entry in entries if entry.said.kind == TEXT]
+            self._arrivals.came(room, entries[0].author, entries[-1].seq, texts)
+
+        self.patch(exchange.Exchange, "_show", show_all)
+
+        self.assertIn("which does not count", replay(schedule).fault)
+
+    def test_whoever_was_removed_and_is_served_is_found(self) -> None:
+        """
+        Nobody sends anything of a room to those who are not there any more.
+        """
+
+        def all_ever(rooms: Rooms, room: bytes) -> list[DeviceKey]:
+            return [key for key, _ in rooms.authors(room) if key != rooms._our_key]
+
+        self.patch(Rooms, "others", all_ever)
+
+        self.find()
+
+    def test_whoever_left_and_goes_on_telling_is_found(self) -> None:
+        """
+        Nobody tells those of whom they know that they know of it of a room that they have left.
+        """
+        self.patch(Rooms, "_mates_in", lambda rooms, record: rooms.others(record.room))
+
+        self.find()
+
+    def test_invitation_of_who_is_not_in_a_room_is_found(self) -> None:
+        """
+        Nobody is invited to a room by those who know that they are not there.
+        """
+        card = Rooms.card
+
+        def card_for_anybody(rooms: Rooms, room: bytes, key: DeviceKey) -> Card | None:
+            with mock.patch.object(Membership, "is_member", return_value=True):
+                return card(rooms, room, key)
+
+        self.patch(Rooms, "card", card_for_anybody)
+
+        self.find()
+
+    def test_fork_that_is_not_proven_is_found(self) -> None:
+        """
+        Where two have met to whom somebody said different things, that is kept.
+        """
+        self.patch(exchange.Exchange, "_forked", lambda *_: None)
+
+        self.find()
+
+    def test_fork_that_is_not_told_is_found(self) -> None:
+        """
+        Whoever keeps the proof of a fork is told of it.
+        """
+
+        def keep_silently(self: exchange.Exchange, _: object, entry: Entry) -> None:
+            self._journal.keep_fork(entry).addErrback(lambda failure: failure.trap(StoreError))
+
+        self.patch(exchange.Exchange, "_forked", keep_silently)
 
         self.find()
 

@@ -19,7 +19,7 @@ from tests.journals import OTHER_ROOM, ROOM, Author, Here, Later, bodies, is_who
 from tests.strategies import said_things
 from tests.test_store_files import FileTestCase
 from twistedchat.core.addresses import Address
-from twistedchat.core.entries import NOTHING, Entry, Said
+from twistedchat.core.entries import LARGEST_NUMBER, MOST_AHEAD, NOTHING, Entry, Said
 from twistedchat.core.errors import ConfigError, StoreError
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.interfaces import IJournal
@@ -310,6 +310,18 @@ class KeepingTests(JournalTestCase):
         self.assertEqual(9, self.journal.last_time(ROOM))
         self.assertEqual(0, self.journal.last_time(OTHER_ROOM))
 
+    def test_time_that_nobody_follows_hides_none_that_all_follow(self) -> None:
+        """
+        One that is too far ahead is kept, and is not the room's, now or after the next start.
+        """
+        self.append(self.author.says(Said(5, "text", "")))
+        self.append(Author("Other").says(Said(LARGEST_NUMBER, "text", "")))
+        self.append(self.author.says(Said(6, "text", "")))
+
+        for _ in range(2):
+            self.assertEqual(6, self.journal.last_time(ROOM))
+            self.reopen()
+
     def test_what_is_given_out_is_a_copy(self) -> None:
         """
         Nobody changes the heads but by keeping entries.
@@ -504,7 +516,8 @@ class EveryEntryTests(FileTestCase):
         Every entry that can be signed comes back as it was, and its chain is whole.
         """
         here = Here()
-        journal = Journal(here, None, OWNER, lambda _: here)
+        now = 1_000.0
+        journal = Journal(here, None, OWNER, lambda _: here, lambda: now)
         author = Author()
         appended: list[Entry] = []
         for said in runs:
@@ -516,7 +529,8 @@ class EveryEntryTests(FileTestCase):
 
         self.assertEqual(appended, read)
         self.assertTrue(is_whole(read))
-        times = [entry.said.time for entry in appended]
+        latest = int(now * 1_000_000) + MOST_AHEAD
+        times = [entry.said.time for entry in appended if entry.said.time <= latest]
         self.assertEqual(max(times, default=0), journal.last_time(ROOM))
         self.successResultOf(journal.close())
 

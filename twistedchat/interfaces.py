@@ -356,6 +356,9 @@ class IJournal(Interface):
         """
         The largest time of any entry in a room, in microseconds; 0 where there is none.
 
+        One that was more than `twistedchat.core.entries.MOST_AHEAD` ahead when it came does not
+        count: it would hide all that are followed.
+
         Args:
             room: Which.
         """

@@ -54,7 +54,7 @@ from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import Dialect, Kind, kind_of
-from twistedchat.core.entries import NOTHING, TEXT, Entry
+from twistedchat.core.entries import MOST_AHEAD, NOTHING, TEXT, Entry
 from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import Event, Progress, Sent, Speaker
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord
@@ -1492,6 +1492,7 @@ class MemoryJournal:
         entries: All that is on the disk, in the order in which it came.
         forks: The proofs that authors have lied, one for each.
         owner: Whose journal it is; ``None`` where that makes no difference.
+        now: Tells the time; ``None`` where any time may be followed.
         error: What every call fails with that would write or read; ``None`` for none.
         is_slow: Whether what is to be written or read waits until `work`.
     """
@@ -1500,6 +1501,7 @@ class MemoryJournal:
         self.entries: list[Entry] = []
         self.forks: list[Entry] = []
         self.owner: DeviceKey | None = None
+        self.now: Callable[[], float] | None = None
         self.error: StoreError | None = None
         self.is_slow = False
         self._rooms: dict[bytes, RoomRecord] = {}
@@ -1530,8 +1532,13 @@ class MemoryJournal:
                 if failures == before._failures:
                     self._store(entries)
             self._heads = self._copy_of_stored()
-            for entry in self.entries:
-                self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
+            self._see_times(self.entries)
+
+    def _see_times(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            time = entry.said.time
+            if self.now is None or time <= int(self.now() * 1_000_000) + MOST_AHEAD:
+                self._times[entry.room] = max(self.last_time(entry.room), time)
 
     def heads(self, room: bytes) -> dict[DeviceKey, tuple[int, bytes]]:
         """
@@ -1561,7 +1568,7 @@ class MemoryJournal:
             if (entry.seq, entry.prev) != (seq + 1, last):
                 raise AssertionError(f"entry {entry.seq} does not follow entry {seq}")
             heads[entry.author] = (entry.seq, entry.hash)
-            self._times[entry.room] = max(self.last_time(entry.room), entry.said.time)
+            self._see_times([entry])
         if not entries[-1].signature:
             raise AssertionError(f"entry {entries[-1].seq} is the last and not signed")
         done: Deferred[None] = Deferred()
@@ -1917,6 +1924,7 @@ def make_node(
     )
     if isinstance(store.journal, MemoryJournal):
         store.journal.owner = store.identity.key
+        store.journal.now = network.seconds
     return Node(
         surroundings,
         store,

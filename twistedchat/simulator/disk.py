@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
-from twistedchat.core.entries import NOTHING, TEXT, Entry
+from twistedchat.core.entries import MOST_AHEAD, NOTHING, TEXT, Entry
 from twistedchat.core.errors import StoreError
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord
 from twistedchat.core.identity import DeviceKey
@@ -165,8 +165,10 @@ class SimulatedJournal:
         return {room: dict(heads) for room, heads in self._stored.items()}
 
     def _note_times(self, entries: Sequence[Entry]) -> None:
+        latest = int(self._machine.seconds() * 1_000_000) + MOST_AHEAD
         for entry in entries:
-            self._times[entry.room] = max(self._times.get(entry.room, 0), entry.said.time)
+            if entry.said.time <= latest:
+                self._times[entry.room] = max(self._times.get(entry.room, 0), entry.said.time)
 
     def _count_texts(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

@@ -208,6 +208,7 @@ class _Lies:
         """
         An invitation to a room in which it may be, and the other is not.
         """
+        self._world.misled.add(whom.key)
         for entry in self._liar.disk.entries(self._room):
             if entry.said.kind == FOUND:
                 nonce = bytes.fromhex(json.decode(entry.said.body)["nonce"])

@@ -28,6 +28,7 @@ from twistedchat.simulator.steps import (
     Reunite,
     Say,
     Separate,
+    Settle,
     Start,
     Stop,
     Twin,
@@ -45,6 +46,11 @@ NAMES = ("ann", "bob", "cy", "dee", "eve")
 # seeds one is of the second kind, in which more happens at a time.
 FEW = ((2, 3, 3, 4), (10, 20, 30), (0.0, 0.02, 0.3, 2.0, 10.0, 40.0))
 MANY = ((4, 5), (60,), (0.0, 0.02, 0.02, 0.3, 2.0, 10.0))
+
+# What is more than may be on its way in one session, as times and as words each time; and how often
+# somebody says so much: it takes longest of all.
+MUCH = (60, 1500)
+HOW_OFTEN_MUCH = 0.03
 
 # Seconds that a clock is wrong, at most; and those by which it is set while a node runs. Back by no
 # more than a minute: as with Twisted's reactors, all that a node waits for comes later by that.
@@ -66,6 +72,8 @@ class Schedule:
         strangers: Pairs of those who do not know each other.
         is_tls_real: Whether connections are really encrypted.
         steps: What happens, each after so many seconds.
+        last: Who comes last when all is calm, so that the others have to do without them; empty for
+            nobody.
     """
 
     seed: int
@@ -74,6 +82,7 @@ class Schedule:
     strangers: tuple[tuple[str, str], ...]
     is_tls_real: bool
     steps: _Steps
+    last: str = ""
 
 
 def schedule_of(seed: int) -> Schedule:
@@ -105,7 +114,21 @@ def schedule_of(seed: int) -> Schedule:
         (chance.choice(pauses), _step(chance, names, liars, number))
         for number in range(chance.choice(counts))
     ]
-    return Schedule(seed, names, liars, strangers, seed % 8 == 0, tuple(steps))
+    last = ""
+    if seed % 5 == 2 and len(names) > 2 and not strangers:
+        last, other = chance.sample([name for name in names if name not in liars], 2)
+        steps += _last_words(chance, last, other)
+    return Schedule(seed, names, liars, strangers, seed % 8 == 0, tuple(steps), last)
+
+
+def _last_words(chance: Random, last: str, other: str) -> list[tuple[float, Step]]:
+    # Heard by one alone, of whom the others have to get it.
+    return [
+        (chance.choice((2.0, 10.0)), Settle()),
+        (chance.choice((2.0, 30.0, 100.0)), Separate((last,), (other,))),
+        (0.3, Say(last, 0, f"{last}last", chance.choice((1, 3, 30)), 0)),
+        (chance.choice((0.3, 2.0, 10.0)), Look(other, 0)),
+    ]
 
 
 def _strangers(chance: Random, names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -134,6 +157,8 @@ def _step(chance: Random, names: tuple[str, ...], liars: tuple[str, ...], number
     if kind < 0.5:
         # Most say one thing; some much at once, or so much that the other side cannot keep up.
         times, size = chance.choice(((1, 0), (1, 0), (1, 0), (3, 0), (30, 0), (1, 1500), (9, 1500)))
+        if chance.random() < HOW_OFTEN_MUCH:
+            times, size = MUCH
         speaker = f"{who}'" if chance.random() < 0.1 else who
         return Say(speaker, where, f"{speaker}{number}", times, size)
     some: list[Step] = [
@@ -182,7 +207,7 @@ def replay(schedule: Schedule) -> Outcome:
         schedule.strangers,
         is_tls_real=schedule.is_tls_real,
     )
-    return world.run(schedule.steps)
+    return world.run(schedule.steps, schedule.last)
 
 
 def simulate(seed: int) -> Outcome:
@@ -249,5 +274,6 @@ def report(schedule: Schedule, outcome: Outcome) -> str:
     liars = f"; {', '.join(schedule.liars)} lies" if schedule.liars else ""
     pairs = "".join(f"; {one} and {other} are strangers" for one, other in schedule.strangers)
     tls = "; with real TLS" if schedule.is_tls_real else ""
-    head = f"Seed {schedule.seed}: {', '.join(schedule.names)}{liars}{pairs}{tls}"
+    last = f"; {schedule.last} comes last" if schedule.last else ""
+    head = f"Seed {schedule.seed}: {', '.join(schedule.names)}{liars}{pairs}{tls}{last}"
     return "\n".join((head, *outcome.trace, outcome.fault or "All was as it should be."))

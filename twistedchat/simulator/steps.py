@@ -27,6 +27,7 @@ __all__ = [
     "Reunite",
     "Say",
     "Separate",
+    "Settle",
     "Start",
     "Stop",
     "Twin",
@@ -170,17 +171,19 @@ class Break:
 @dataclass(frozen=True, slots=True)
 class Separate:
     """
-    Nothing goes between some people and the others.
+    Nothing goes between some people and the others, but for some who are with both.
     """
 
     some: tuple[str, ...]
+    with_both: tuple[str, ...] = ()
 
     def apply(self, world: World) -> str:
         """
         See `Step`.
         """
-        for one in world.people.values():
-            for other in world.people.values():
+        people = [one for one in world.people.values() if one.name not in self.with_both]
+        for one in people:
+            for other in people:
                 if (one.name in self.some) != (other.name in self.some):
                     world.network.separate(one.host, other.host)
         return ""
@@ -197,6 +200,20 @@ class Reunite:
         See `Step`.
         """
         world.network.reunite()
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """
+    Nothing fails any more by chance, and everybody is there.
+    """
+
+    def apply(self, world: World) -> str:
+        """
+        See `Step`.
+        """
+        world.settle()
         return ""
 
 
@@ -262,7 +279,7 @@ class Recall:
         node, place = world.node_of(self.who), world.place_of(self.who, self.where)
         if node is None or place is None:
             return CANNOT
-        world.try_to(node.recall(place).addCallback(world.recalled.add))
+        world.recall(world.people[self.who], node, place)
         return ""
 
 

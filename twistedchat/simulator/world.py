@@ -7,7 +7,7 @@ What has to be so in it is looked after by `twistedchat.simulator.truth`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,17 +21,20 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.errors import ChatError
 from twistedchat.core.events import Event, RoomChange, RoomChanged, Sent
-from twistedchat.core.history import Place, RoomRecord
+from twistedchat.core.frames import Frame
+from twistedchat.core.history import Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.rooms import MEMBERSHIP
+from twistedchat.core.rooms import MEMBERSHIP, Membership
 from twistedchat.core.roster import Recipient, RoomId
-from twistedchat.core.trust import Contact, Contacts
+from twistedchat.core.trust import Contact, Contacts, Verdict
 from twistedchat.node import Node, Store, Surroundings
+from twistedchat.peers.protocol import PeerProtocol
 from twistedchat.simulator.disk import Disk, SimulatedJournal
 from twistedchat.simulator.network import START, Machine, Network
 from twistedchat.simulator.truth import Truth
@@ -106,11 +109,16 @@ class Person:
         node: What runs there.
         journal: Where it keeps its entries.
         is_stopping: Whether the node is coming to its end.
+        recalls: How many texts are just being taken back.
         waits: How many texts it was given without having told what became of them.
         shown: How often they were shown each text.
         caught_up: How many they were told of as a number, by place.
         came_before: How many texts were on the disk when the node was started, by place.
         shown_before: How many had been shown or told of.
+        typed: What they said, by its first word, in the order in which they did; with the largest
+            time that there was in the room by then.
+        forks_told: Of whom they were told that they have forked, or would have been, had their node
+            not been killed.
     """
 
     name: str
@@ -126,11 +134,14 @@ class Person:
     node: SimulatedNode | None = None
     journal: SimulatedJournal | None = None
     is_stopping: bool = False
+    recalls: int = 0
     waits: int = 0
     shown: Counter[tuple[Place, DeviceKey, str]] = field(default_factory=Counter)
     caught_up: Counter[Place] = field(default_factory=Counter)
     came_before: Counter[Place] = field(default_factory=Counter)
     shown_before: Counter[Place] = field(default_factory=Counter)
+    typed: dict[str, int] = field(default_factory=dict)
+    forks_told: set[DeviceKey] = field(default_factory=set)
 
     @property
     def key(self) -> DeviceKey:
@@ -163,8 +174,64 @@ class Person:
 
 class SimulatedNode(Node):
     """
-    A node that can be made to say what it should not.
+    A node that can be made to say what it should not, and listened to when it speaks.
     """
+
+    _listener: Callable[[DeviceKey, Frame], None] | None = None
+
+    def tell_what_is_said(self, listener: Callable[[DeviceKey, Frame], None]) -> None:
+        """
+        Have somebody hear what is said in all sessions.
+
+        Args:
+            listener: Told to whom something is going to be said, and what.
+        """
+        self._listener = listener
+
+    @override
+    def session_opened(self, link: PeerProtocol, verdict: Verdict) -> str | None:
+        session, say = link.session, link.say
+
+        def say_aloud(frame: Frame) -> None:
+            if self._listener is not None and session is not None and not link.is_closed:
+                self._listener(session.their_key, frame)
+            say(frame)
+
+        link.say = say_aloud  # type: ignore[method-assign]
+        return super().session_opened(link, verdict)
+
+    def membership(self, room: bytes) -> Membership:
+        """
+        Who is in a room, as the node knows it.
+        """
+        return self._rooms.membership(room)
+
+    def stay_in(self, room: bytes) -> Stay | None:
+        """
+        What the node has to do with a room; ``None`` where it does not know it.
+        """
+        record = self._rooms.find(room)
+        return record.stay if record is not None else None
+
+    def receipt(self, room: bytes, key: DeviceKey) -> int:
+        """
+        How far somebody holds what the node has said in a room, as it knows.
+        """
+        return self._journal.receipt(room, key)
+
+    def hosts(self, room: bytes) -> list[DeviceKey]:
+        """
+        Who has told the node that it is in a room.
+        """
+        record = self._rooms.find(room)
+        return [*([record.inviter] if record is not None else []), *self._rooms.hosts(room)]
+
+    def is_with(self, key: DeviceKey) -> bool:
+        """
+        Whether there is a session with somebody.
+        """
+        link = self._sessions.find(key)
+        return link is not None and not link.is_closed
 
     def say_anything(self, key: DeviceKey, line: bytes) -> bool:
         """
@@ -216,6 +283,7 @@ class World:
         founders: Who founded them.
         void: Texts that nobody may take for a part of any room.
         recalled: Texts that were taken back.
+        misled: Those to whom somebody has lied about who is in a room.
         late_until: Until when some node's timers come late, since its clock went back.
         faults: What was not as it should be.
     """
@@ -235,6 +303,7 @@ class World:
         self.founders: dict[int, str] = {}
         self.void: set[str] = set()
         self.recalled: set[str] = set()
+        self.misled: set[DeviceKey] = set()
         self.late_until = START
         self.faults: list[str] = []
         self._truth = Truth(self)
@@ -347,11 +416,12 @@ class World:
             port=PORT,
         )
         person.machine, person.journal, person.node = machine, journal, node
-        person.waits = 0
+        person.waits = person.recalls = 0
         person.came_before = Counter(
             {place: person.disk.texts(place, person.key) for place in person.places}
         )
         person.shown_before = Counter({place: person.shown_in(place) for place in person.places})
+        node.tell_what_is_said(lambda key, frame: self._truth.check_said(person, node, key, frame))
         node.subscribe(lambda event: self._told(person, node, event))
         node.startService()
 
@@ -366,6 +436,8 @@ class World:
         if person.machine is None:
             return
         self._truth.check_shown(person, was_killed=True)
+        # Of what was kept and not told yet nobody is told any more.
+        person.forks_told.update(author for _, author in person.disk.forks)
         person.machine.switch_off(is_power_cut=is_power_cut)
         self._let_go(person)
 
@@ -452,6 +524,7 @@ class World:
         node, machine = person.node, person.machine
         assert node is not None  # noqa: S101 (it is running)
         person.waits += 1
+        self._truth.note_typed(person, recipient, text)
 
         def sent(result: Sent) -> None:
             if person.machine is machine:
@@ -465,6 +538,19 @@ class World:
                 self.network.note("not sent", str(failure.value))
 
         node.send_text(recipient, text).addCallbacks(sent, not_sent).addErrback(self.blame_failure)
+
+    def recall(self, person: Person, node: SimulatedNode, recipient: Recipient) -> None:
+        """
+        Let somebody take back what they said last.
+        """
+        person.recalls += 1
+
+        def done(result: str | Failure) -> str | Failure:
+            if person.node is node:
+                person.recalls -= 1
+            return result
+
+        self.try_to(node.recall(recipient).addCallback(self.recalled.add).addBoth(done))
 
     def try_to(self, doing: Deferred[Any]) -> None:
         """
@@ -501,19 +587,20 @@ class World:
 
     # All of it.
 
-    def run(self, steps: Iterable[tuple[float, Step]]) -> Outcome:
+    def run(self, steps: Iterable[tuple[float, Step]], last: str = "") -> Outcome:
         """
         Let it all happen, and see whether all is as it should be in the end.
 
         Args:
             steps: What happens, each after so many seconds.
+            last: Who comes when the others hold the same already; empty for nobody.
 
         Returns:
             How it ended.
         """
         with self._watched():
             try:
-                self._run(steps)
+                self._run(steps, last)
             except Exception:  # noqa: BLE001 (whatever it is, it is what was looked for)
                 self.blame(format_exc())
             digest = self.network.digest
@@ -523,7 +610,7 @@ class World:
             self._bury()
         return Outcome(tuple(self._trace), fault, digest)
 
-    def _run(self, steps: Iterable[tuple[float, Step]]) -> None:
+    def _run(self, steps: Iterable[tuple[float, Step]], last: str) -> None:
         for pause, step in steps:
             self.network.run(pause, self.is_at_fault)
             if self.faults:
@@ -531,16 +618,16 @@ class World:
             hindrance = step.apply(self)
             self._note(f"{step}{' - ' if hindrance else ''}{hindrance}")
             self._truth.check_receipts()
-        self._note("all is calm")
-        self._calm_down()
-        end = self.network.now + LONGEST_CALM
-        while not self.faults and self._truth.differences() and self.network.now < end:
-            self.network.run(LOOK_EVERY, self.is_at_fault)
-            self._start_all()
+        if last:
+            self._note(f"all is calm, and {last} is away")
+            self._calm_down(last)
+            self._wait_while(lambda: self._truth.differences_without(last), last)
         if self.faults:
             return
-        if differences := self._truth.differences():
-            self.blame(f"after {LONGEST_CALM:.0f} seconds of calm: {differences[0]}")
+        self._note("all is calm")
+        self._calm_down()
+        self._wait_while(self._truth.differences)
+        if self.faults:
             return
         self._note("all hold the same")
         stays_for = max(STAYS_FOR, self.late_until + STAYS_FOR - self.network.now)
@@ -550,21 +637,40 @@ class World:
         if not self.faults:
             self._stop_all()
 
-    def _calm_down(self) -> None:
+    def _wait_while(self, differences: Callable[[], list[str]], away: str = "") -> None:
+        end = self.network.now + LONGEST_CALM
+        while not self.faults and differences() and self.network.now < end:
+            self.network.run(LOOK_EVERY, self.is_at_fault)
+            self._start_all(away)
+        if not self.faults and (left := differences()):
+            self.blame(f"after {LONGEST_CALM:.0f} seconds of calm: {left[0]}")
+
+    def settle(self, away: str = "") -> None:
+        """
+        Let nothing fail any more by chance.
+
+        Args:
+            away: Who is not started; empty for nobody.
+        """
         self.network.is_calm = True
         self.network.reunite()
         for person in self.people.values():
             person.disk.is_full = False
             if person.journal is not None:
                 person.journal.trap_at = None
-        self._start_all()
+        self._start_all(away)
+
+    def _calm_down(self, away: str = "") -> None:
+        if away:
+            self.kill(self.people[away], is_power_cut=False)
+        self.settle(away)
         for person in self.people.values():
             if person.is_twin:
                 self.stop(person)
 
-    def _start_all(self) -> None:
+    def _start_all(self, away: str = "") -> None:
         for person in self.people.values():
-            if not person.is_twin:
+            if not person.is_twin and person.name != away:
                 self.start(person)
 
     def _stop_all(self) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twistedchat.core.addresses import Address
-from twistedchat.core.entries import NOTHING, TEXT, Entry, Said
+from twistedchat.core.entries import LARGEST_NUMBER, MOST_AHEAD, NOTHING, TEXT, Entry, Said
 from twistedchat.core.errors import ConfigError, StoreError
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey
@@ -102,7 +103,10 @@ JOIN keys ON keys.id = entries.author
 """
 _TIMES = """
 SELECT name, max_time
-FROM (SELECT name, (SELECT max(time) FROM entries WHERE room = rooms.id) AS max_time FROM rooms)
+FROM (
+    SELECT name, (SELECT max(time) FROM entries WHERE room = rooms.id AND time <= ?) AS max_time
+    FROM rooms
+)
 WHERE max_time IS NOT NULL
 """
 _RECEIPTS = """
@@ -205,6 +209,7 @@ class Journal:
         folder: The node's own, or ``None`` to keep everything in memory.
         owner: Whose journal it is; ``None`` for nobody's, who says nothing.
         start_worker: Makes a worker with that name, for tests.
+        now: Tells the time, in seconds since the epoch.
 
     Raises:
         ConfigError: The file cannot be used; it stays as it is.
@@ -218,9 +223,11 @@ class Journal:
         folder: Path | None,
         owner: DeviceKey | None,
         start_worker: Callable[[str], Worker] = ThreadWorker,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
         self._owner = owner
+        self._now = now
         self._place = ":memory:" if folder is None else str(folder / FILE)
         file = None if folder is None else folder / FILE
         connection = open_database(file, schema_steps())
@@ -259,7 +266,7 @@ class Journal:
         for room, key, seq, digest in connection.execute(_HEADS):
             self._stored.setdefault(room, {})[DeviceKey(key)] = (seq, digest)
         self._heads = self._copy_of_stored()
-        self._times: dict[bytes, int] = dict(connection.execute(_TIMES))
+        self._times: dict[bytes, int] = dict(connection.execute(_TIMES, (self._latest(),)))
         self._receipts: dict[Chain, int] = {
             (room, DeviceKey(key)): seq for room, key, seq in connection.execute(_RECEIPTS)
         }
@@ -417,10 +424,15 @@ class Journal:
         room, author = chain
         return self._heads.get(room, {}).get(author, (0, NOTHING))
 
+    def _latest(self) -> int:
+        # A time that others may say and still be followed.
+        return min(int(self._now() * 1_000_000) + MOST_AHEAD, LARGEST_NUMBER)
+
     def _see_times(self, entries: Sequence[Entry]) -> None:
+        latest = self._latest()
         for entry in entries:
             # Not taken back if they cannot be kept: a time that was seen in vain does no harm.
-            if entry.said.time > self._times.get(entry.room, 0):
+            if self._times.get(entry.room, 0) < entry.said.time <= latest:
                 self._times[entry.room] = entry.said.time
 
     def _take_numbers(self, count: int) -> int:

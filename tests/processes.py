@@ -535,6 +535,35 @@ async def meet(one: Node, other: Node) -> None:
     await one.line_with(f"1 text that waited is with {other.team}")
 
 
+async def refused(program: Program) -> str:
+    """
+    Wait for the end of a process that cannot start.
+
+    Args:
+        program: The process.
+
+    Returns:
+        The one line in which it says so.
+    """
+    assert await program.ended() == 1
+    lines = program.errors.decode().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("p2pchat: ")
+    return lines[0]
+
+
+async def quits(node: Node) -> None:
+    """
+    Have a node take leave, and wait until it has ended.
+
+    Args:
+        node: Which.
+    """
+    node.type("0")
+    assert await node.ended() == 0
+    assert not node.errors
+
+
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """
     What a process is started with: ours, without what would change how it looks.

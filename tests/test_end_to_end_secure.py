@@ -2,9 +2,7 @@
 End to end: nodes that know each other by their keys, among each other and with classic programs.
 """
 
-import contextlib
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest_twisted
 from twisted.internet.threads import deferToThread
 
 from tests.classic_programs import Listener, header, say, say_and_wait
-from tests.processes import Node, Stage, meet, together
+from tests.processes import Node, Stage, meet, quits, together
 from twistedchat.core.addresses import Address
 from twistedchat.core.invites import Invite
 
@@ -26,15 +24,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path)
     yield stage
     await stage.clear()
-
-
-async def quits(node: Node) -> None:
-    """
-    Have a node take leave, and wait until it has ended.
-    """
-    node.type("0")
-    assert await node.ended() == 0
-    assert not node.errors
 
 
 def is_only(rows: list[str], *parts: str) -> bool:
@@ -439,73 +428,3 @@ async def test_knock_on_a_terminal_is_drawn_above_the_line_and_decided(stage: St
     two.type("y")
     await two.line_with(f"Verified: {our_label}.")
     await two.typing("Enter your choice:")
-
-
-# Texts in a row, of which some are on their way when a process is killed.
-BURST = 300
-
-
-def said_in(stage: Stage, holder: Node, author: Node) -> list[str]:
-    """
-    What a node has said, as another (or the same one) holds it on its disk.
-    """
-    file = stage.state / str(holder.port) / "journal.sqlite"
-    with contextlib.closing(sqlite3.connect(file)) as journal:
-        rows = journal.execute(
-            "SELECT body FROM entries JOIN keys ON keys.id = author WHERE key = ? ORDER BY seq",
-            (stage.key(author).raw,),
-        )
-        return [body for (body,) in rows]
-
-
-async def hears(node: Node, text: str) -> None:
-    """
-    Wait until a text is shown, or much that came at once is told in one line.
-    """
-    await node.until(lambda: text in node.text or "texts came from" in node.text, text)
-
-
-@pytest_twisted.ensureDeferred
-async def test_kills_in_mid_talk_lose_and_double_nothing(stage: Stage) -> None:
-    """
-    Both sides are killed in turn while one talks: what was said to be kept arrives, once, in order.
-    """
-    one, two = await together(*map(stage.node, ("One", "Two")))
-    their_label = stage.label(two)
-    await meet(one, two)
-    screens = [two]
-    typed, kept = 0, set[int]()
-    # What was typed before this life of the one who talks, and was answered in it.
-    born, answered = 0, 1
-
-    for victim in ("two", "one", "two", "one"):
-        for number in range(typed + 1, typed + BURST + 1):
-            one.type("1", their_label, f"no. {number}.")
-        await hears(two, f"no. {typed + 10}.")
-        typed += BURST
-        if victim == "two":
-            await two.killed()
-            two = await stage.node("Two", port=two.port)
-            screens.append(two)
-        else:
-            await one.killed()
-            # Answers come in order; what was typed behind them may be gone with the process.
-            answers = len(one.find("Message ")) - answered
-            kept.update(range(born + 1, born + answers + 1))
-            one = await stage.node("One", port=one.port)
-            born, answered = typed, 0
-    one.type("1", their_label, "the end")
-    await hears(two, ": the end")
-    await quits(one)
-    await quits(two)
-
-    held = said_in(stage, two, one)
-    assert held == said_in(stage, one, one)
-    assert (held[0], held[-1]) == ("hello", "the end")
-    numbers = [int(body.strip("no. ")) for body in held[1:-1]]
-    assert numbers == sorted(set(numbers))
-    assert len(kept) > 10
-    assert kept <= set(numbers) <= set(range(1, typed + 1))
-    shown = [int(n) for screen in screens for n in re.findall(r": no\. (\d+)\.", screen.text)]
-    assert shown == sorted(set(shown))
-    assert set(shown) <= set(numbers)

@@ -632,10 +632,7 @@ class Exchange:
             rooms: In which rooms something may be new; ``None`` for anywhere.
         """
         partner = self._partners.get(link)
-        session = link.session
-        if partner is None or session is None or link.is_choked:
-            return
-        if not (session.lets_us_in and session.lets_them_in):
+        if partner is None or not self._may_send(link):
             return
         if partner.is_pumped:
             # What is read at once wants to go on at once; it is done below, one after the other.
@@ -656,6 +653,11 @@ class Exchange:
                 shared = self._rooms.shared_with(partner.key)
         finally:
             partner.is_pumped = False
+
+    def _may_send(self, link: PeerProtocol) -> bool:
+        session = link.session
+        is_open = session is not None and session.lets_us_in and session.lets_them_in
+        return is_open and not link.is_choked
 
     def _has_window(self, partner: _Partner) -> bool:
         return partner.outbox.has_room(partner.reading * MOST_READ)
@@ -888,12 +890,14 @@ class Exchange:
             ).addErrback(self._log_failure)
 
     def _show_other(self, link: PeerProtocol, partner: _Partner, entries: list[Entry]) -> None:
-        is_there = self._partners.get(link) is partner and not link.is_choked
+        is_there = self._partners.get(link) is partner and self._may_send(link)
         if is_there and entries and entries[0].room in self._rooms.shared_with(partner.key):
             link.say(frame_of_run(run_from(entries)))
 
     def _refuse(self, link: PeerProtocol, chain: Chain) -> None:
         # What comes of it is dropped: so no more of it should, and what has is out of the way.
+        if link.session is None or not link.session.lets_them_in:
+            return
         room, author = chain
         seq, last = self._shown_head(chain)
         held = {room.hex(): {str(author): (seq, last.hex())}}

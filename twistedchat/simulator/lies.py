@@ -198,6 +198,8 @@ class _Lies:
         """
         An invitation to a room with another's name, or of somebody who has not founded it.
         """
+        # Who declines it says so there.
+        self._world.misled.add(whom.key)
         is_real = self._chance.random() < 0.5
         founder = self._liar.key if is_real else whom.key
         nonce = bytes(range(NONCE_LENGTH))

@@ -6,13 +6,15 @@ asks. Nothing is signed, stored or limited, and nothing of ours is imported. Run
 
 - ``bare_tls.py serve PORT``: answer each line with the same.
 - ``bare_tls.py count PORT``: answer each `BATCH` lines with how many have come.
+- ``bare_tls.py chat PORT``: say to whoever calls what is typed, and print what they say.
+- ``bare_tls.py call PORT``: call that one, and do the same.
 - ``bare_tls.py turns PORT WARM_UP COUNT LINE``: say a line, wait for its echo, and so on.
 - ``bare_tls.py stream PORT WARM_UP COUNT LINE``: say lines, each with a write of its own, and have
   at most `WINDOW` on their way that the other side has not counted.
 
-The latter two speak to the former two on 127.0.0.1; what comes before it counts is the warm-up.
-When all is over they print, in JSON, how many seconds it took, for how many of them they used a
-core, and how many each turn took.
+All are on 127.0.0.1. The last two speak to the first two; what comes before it counts is the
+warm-up. When all is over they print, in JSON, how many seconds it took, for how many of them they
+used a core, and how many each turn took.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from twisted.internet.interfaces import (
     ITLSTransport,
 )
 from twisted.internet.protocol import ClientFactory, Factory, connectionDone
+from twisted.internet.stdio import StandardIO
 from twisted.protocols.basic import LineReceiver
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -238,22 +241,56 @@ class Streamer(Talker):
         self._has_answered(int(line))
 
 
-class TalkerFactory(ClientFactory):
+class Typist(LineReceiver):
     """
-    Makes the one connection of a talker.
+    Standard input and output.
 
     Args:
-        talker: The talker.
+        line: What is typed goes there.
+    """
+
+    delimiter = b"\n"
+
+    def __init__(self, line: ChatLine) -> None:
+        self._line = line
+
+    @override
+    def lineReceived(self, line: bytes) -> None:
+        self._line.sendLine(line)
+
+
+class ChatLine(BareLines):
+    """
+    One side of a conversation between two people at their keyboards.
+    """
+
+    @override
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._typist = Typist(self)
+        StandardIO(self._typist)
+
+    @override
+    def lineReceived(self, line: bytes) -> None:
+        self._typist.sendLine(line)
+
+
+class OneFactory(ClientFactory):
+    """
+    Makes the one connection of somebody.
+
+    Args:
+        one: Who it is.
     """
 
     noisy = False
 
-    def __init__(self, talker: Talker) -> None:
-        self._talker = talker
+    def __init__(self, one: BareLines) -> None:
+        self._one = one
 
     @override
-    def buildProtocol(self, addr: object) -> Talker:
-        return self._talker
+    def buildProtocol(self, addr: object) -> BareLines:
+        return self._one
 
 
 def main() -> None:
@@ -264,15 +301,19 @@ def main() -> None:
 
     kind, port = sys.argv[1], int(sys.argv[2])
     tls = MutualTls()
-    if kind in ("serve", "count"):
-        factory = Factory.forProtocol(Echo if kind == "serve" else Counter)
+    serving = {"serve": Echo, "count": Counter, "chat": ChatLine}
+    if kind in serving:
+        factory = Factory.forProtocol(serving[kind])
         factory.noisy = False
         endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG)
         endpoint.listen(TLSMemoryBIOFactory(tls, False, factory))
+    elif kind == "call":
+        chat = OneFactory(ChatLine())
+        reactor.connectTCP("127.0.0.1", port, TLSMemoryBIOFactory(tls, True, chat))
     else:
         warm_up, count, line = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5].encode()
         make = TurnTaker if kind == "turns" else Streamer
-        talker = TalkerFactory(make(warm_up, count, line, reactor.stop))
+        talker = OneFactory(make(warm_up, count, line, reactor.stop))
         reactor.connectTCP("127.0.0.1", port, TLSMemoryBIOFactory(tls, True, talker))
     reactor.run()
 

@@ -21,6 +21,7 @@ __all__ = [
     "MeasureError",
     "choose_cores",
     "count_descriptors",
+    "count_wake_ups",
     "find_free_port",
     "is_listening",
     "pinned_to",
@@ -192,6 +193,24 @@ def count_descriptors(pid: int) -> int:
         Their number.
     """
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def count_wake_ups(pid: int) -> int:
+    """
+    Count how often the threads of a process have gone to sleep, and so have been woken up.
+
+    Args:
+        pid: The process.
+
+    Returns:
+        Their number, of all threads that it has now.
+    """
+    count = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for line in (task / "status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("voluntary_ctxt_switches:"):
+                count += int(line.split()[1])
+    return count
 
 
 def read_busy_seconds(pid: int) -> float:

@@ -23,11 +23,15 @@ from benchmarks.machine import (
     wait_for_settled_kib,
     wait_until,
 )
+from benchmarks.past import measure_history, measure_search
 from benchmarks.report import BARE, CEILING, NODE, THREADED, Goal, Row
+from benchmarks.rooms import measure_room
 from benchmarks.rounds import COUNTED, WARM_UP, Shares, Turn, say_aloud, take_turns
+from benchmarks.screens import measure_screens
 from benchmarks.secure import (
     measure_catch_up,
     measure_handshakes,
+    measure_rest,
     measure_sessions,
     measure_texts,
     measure_turns,
@@ -236,13 +240,20 @@ def measure_burst(lab: Lab) -> list[Row]:
 
 def measure_idle(lab: Lab) -> list[Row]:
     """
-    Measure what it costs to keep a connection open on which nothing is said.
+    Measure what a node costs to which nothing is said.
 
     Args:
         lab: What all measurements have in common.
 
     Returns:
-        The row.
+        A row for connections on which nothing is said, and those of a node that holds much.
+    """
+    return [_measure_connections(lab), *measure_rest(lab)]
+
+
+def _measure_connections(lab: Lab) -> Row:
+    """
+    Measure what it costs to keep a connection open on which nothing is said.
     """
     count = IDLE_COUNTED
     row = Row(f"memory for each of {count:,} idle connections: kB", (Goal(2.0, False),), 2)
@@ -275,7 +286,7 @@ def measure_idle(lab: Lab) -> list[Row]:
 
     turns = {column: partial(hold, run) for column, run in SERVERS.items()}
     take_turns([row], turns, lab.rounds)
-    return [row]
+    return row
 
 
 def measure_start(lab: Lab) -> list[Row]:
@@ -449,5 +460,9 @@ MEASURES: dict[str, Measure] = {
     "turns": measure_turns,
     "sessions": measure_sessions,
     "catch-up": measure_catch_up,
+    "room": measure_room,
+    "screens": measure_screens,
+    "search": measure_search,
+    "history": measure_history,
 }
 """Every measurement, by the name that the command line knows it by."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,13 +16,28 @@ from twisted.internet.interfaces import IReactorFromThreads
 from zope.interface import implementer
 
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Said, direct_room, sign_run
-from twistedchat.core.identity import Identity
+from twistedchat.core.history import RoomRecord, Stay
+from twistedchat.core.identity import DeviceKey, Identity
+from twistedchat.core.rooms import NONCE_LENGTH, adding, founding, room_of
 from twistedchat.core.trust import Contact
 from twistedchat.store.contacts import ContactsFile
 from twistedchat.store.identity import open_identity
 from twistedchat.store.journal import LARGEST_GROUP, Journal
 
-__all__ = ["FIRST_CALLER", "NODE", "WRITER", "acquaint", "fill_journal", "identity_of", "say"]
+__all__ = [
+    "FIRST_CALLER",
+    "NODE",
+    "ROOM_NAME",
+    "STORED",
+    "WRITER",
+    "acquaint",
+    "fill_journal",
+    "fill_room",
+    "identity_of",
+    "invite_to_room",
+    "open_journal",
+    "say",
+]
 
 # Who they are, by number: the node that is measured, the one that writes to it, and the first of
 # those who call it.
@@ -29,6 +45,13 @@ NODE, WRITER, FIRST_CALLER = 0, 1, 1000
 
 # When the first entry of a filled journal was written, in microseconds since the epoch: long ago.
 FIRST_TIME = 1_700_000_000_000_000
+
+# What the texts begin with that a journal is filled with.
+STORED = "Zstored"
+
+# What the room of the two is called, and what it was made with.
+ROOM_NAME = "garden"
+_NONCE = bytes(NONCE_LENGTH)
 
 
 def identity_of(number: int) -> Identity:
@@ -110,6 +133,21 @@ class _Here:
         """
 
 
+def open_journal(folder: Path, owner: DeviceKey) -> Journal:
+    """
+    Open a journal in which everything is done at once, and in this thread.
+
+    Args:
+        folder: Where it is, or is to be.
+        owner: Whose it is.
+
+    Returns:
+        The journal.
+    """
+    here = _Here()
+    return Journal(here, folder, owner, lambda _: here)
+
+
 def fill_journal(folder: Path, count: int) -> None:
     """
     Fill a journal with what the writer has said to the node: every entry was typed by itself.
@@ -118,18 +156,60 @@ def fill_journal(folder: Path, count: int) -> None:
         folder: An empty folder for it.
         count: How many entries.
     """
-    here = _Here()
     author = identity_of(WRITER)
-    journal = Journal(here, folder, author.key, lambda _: here)
-    room = direct_room(author.key, identity_of(NODE).key)
+    journal = open_journal(folder, author.key)
+    _say_all(journal, author, direct_room(author.key, identity_of(NODE).key), [], count)
+    journal.close()
+
+
+def _say_all(
+    journal: Journal, author: Identity, room: bytes, first: Iterable[tuple[str, str]], count: int
+) -> None:
+    texts = ((TEXT, say(STORED, serial)) for serial in range(count))
     prev = NOTHING
     group: list[Entry] = []
-    for seq in range(1, count + 1):
-        said = Said(FIRST_TIME + seq, TEXT, say("Zstored", seq - 1))
-        _, entries = sign_run(author, room, seq, prev, (said,))
+    for seq, (kind, body) in enumerate(chain(first, texts), 1):
+        _, entries = sign_run(author, room, seq, prev, (Said(FIRST_TIME + seq, kind, body),))
         prev = entries[-1].hash
         group += entries
-        if len(group) == LARGEST_GROUP or seq == count:
+        if len(group) == LARGEST_GROUP:
             journal.append(group)
             group = []
+    journal.append(group)
+
+
+def _record(stay: Stay) -> RoomRecord:
+    founder = identity_of(WRITER).key
+    return RoomRecord(room_of(founder, _NONCE), stay, ROOM_NAME, founder, founder)
+
+
+def fill_room(folder: Path, count: int) -> None:
+    """
+    Fill a journal with a room of the writer and the node, where the writer has said much.
+
+    Args:
+        folder: The writer's folder.
+        count: How many texts.
+    """
+    author = identity_of(WRITER)
+    record = _record(Stay.JOINED)
+    journal = open_journal(folder, author.key)
+    journal.keep_room(record)
+    first = [
+        founding(ROOM_NAME, _NONCE, f"contact{WRITER}"),
+        adding(identity_of(NODE).key, f"contact{NODE}"),
+    ]
+    _say_all(journal, author, record.room, first, count)
+    journal.close()
+
+
+def invite_to_room(folder: Path) -> None:
+    """
+    Make a journal in which nothing is but that the writer has invited the node to that room.
+
+    Args:
+        folder: The node's folder.
+    """
+    journal = open_journal(folder, identity_of(NODE).key)
+    journal.keep_room(_record(Stay.INVITED))
     journal.close()

@@ -21,14 +21,15 @@ from benchmarks.bare_tls import BATCH
 from benchmarks.machine import (
     MeasureError,
     count_descriptors,
+    count_wake_ups,
     read_busy_seconds,
     read_peak_kib,
     read_resident_kib,
     reset_peak,
     wait_for_settled_kib,
 )
+from benchmarks.people import FIRST_CALLER, WRITER, acquaint, fill_journal, say
 from benchmarks.people import NODE as NODE_NUMBER
-from benchmarks.people import WRITER, acquaint, fill_journal, say
 from benchmarks.report import BARE, NODE, Goal, Row
 from benchmarks.rounds import COUNTED, WARM_UP, Shares, Turn, say_aloud, take_turns
 from benchmarks.secure_servers import (
@@ -46,6 +47,7 @@ from benchmarks.servers import Lab, Runner, run_node
 __all__ = [
     "measure_catch_up",
     "measure_handshakes",
+    "measure_rest",
     "measure_sessions",
     "measure_texts",
     "measure_turns",
@@ -69,10 +71,10 @@ SESSIONS_BEFORE, SESSIONS_COUNTED = 100, 500
 OPEN_LIMIT = 20.0
 QUIET = 0.3
 
-# Idle sessions whose cost in time is measured, and for how many seconds: of a session that says
-# nothing, one turn of the pings is five. They begin at different times.
+# Idle sessions of a node that holds much, and for how many seconds it is watched: of a session that
+# says nothing, one turn of the pings is five. They begin at different times.
 IDLE_SESSIONS = 10
-IDLE_SECONDS, IDLE_SECONDS_QUICK = 10.0, 6.0
+IDLE_SECONDS, IDLE_SECONDS_QUICK = 30.0, 6.0
 
 MEGABYTE = 1000
 
@@ -239,14 +241,10 @@ def measure_sessions(lab: Lab) -> list[Row]:
         lab: What all measurements have in common.
 
     Returns:
-        A row for the memory and one for the time.
+        The row.
     """
     count = lab.fewer(SESSIONS_COUNTED, 100)
-    seconds = IDLE_SECONDS_QUICK if lab.is_quick else IDLE_SECONDS
-    rows = [
-        Row(f"memory for each of {count} idle sessions: kB", (Goal(60.0, False),), 1),
-        Row(f"time for {IDLE_SESSIONS} idle sessions: % of a core", (Goal(0.3, False),), 3),
-    ]
+    row = Row(f"memory for each of {count} idle sessions: kB", (Goal(60.0, False),), 1)
     everybody = SESSIONS_BEFORE + SESSIONS_COUNTED
 
     def keep(run: Runner) -> dict[int, float]:
@@ -259,19 +257,62 @@ def measure_sessions(lab: Lab) -> list[Row]:
             there = count_descriptors(server.pid) - before
             if there < SESSIONS_BEFORE + count:
                 raise MeasureError(f"only {there:,} of {SESSIONS_BEFORE + count:,} sessions stayed")
-        with run(lab) as server, keep_sessions(lab, server.port, 0, IDLE_SESSIONS, OPEN_LIMIT):
-            wait_for_settled_kib(server.pid, QUIET)
-            started_at, busy = time.monotonic(), read_busy_seconds(server.pid)
-            time.sleep(seconds)
-            busy = read_busy_seconds(server.pid) - busy
-            share = busy / (time.monotonic() - started_at)
-        return {0: (many - few) * 1.024 / count, 1: 100 * share}
+        return {0: (many - few) * 1.024 / count}
 
     turns: dict[str, Turn] = {
         NODE: partial(keep, partial(run_called_node, callers=everybody)),
         BARE: partial(keep, partial(run_bare_tls, kind="serve")),
     }
-    take_turns(rows, turns, lab.rounds)
+    take_turns([row], turns, lab.rounds)
+    return [row]
+
+
+def measure_rest(lab: Lab) -> list[Row]:
+    """
+    Measure what a node costs that holds much, and has sessions in which nothing is said.
+
+    Args:
+        lab: What all measurements have in common.
+
+    Returns:
+        A row for the memory, one for the time and one for how often it wakes up.
+    """
+    count = lab.fewer(100_000, 10_000)
+    seconds = IDLE_SECONDS_QUICK if lab.is_quick else IDLE_SECONDS
+    idle = f"idle, {count:,} entries and {IDLE_SESSIONS} sessions"
+    rows = [
+        Row(f"{idle}: MB (bare: nothing but the sessions)", (Goal(80.0, False),), 1),
+        Row(f"{idle}, for {seconds:.0f} s: % of a core", (Goal(0.3, False),), 3),
+        Row(f"{idle}: wake-ups/s", (), 1),
+    ]
+
+    def rest(run: Runner) -> dict[int, float]:
+        with run(lab) as server, keep_sessions(lab, server.port, 0, IDLE_SESSIONS, OPEN_LIMIT):
+            wait_for_settled_kib(server.pid, QUIET)
+            started_at, busy = time.monotonic(), read_busy_seconds(server.pid)
+            woken = count_wake_ups(server.pid)
+            time.sleep(seconds)
+            passed = time.monotonic() - started_at
+            busy = read_busy_seconds(server.pid) - busy
+            woken = count_wake_ups(server.pid) - woken
+            kib = read_resident_kib(server.pid)
+        return {0: kib * 1.024 / MEGABYTE, 1: 100 * busy / passed, 2: woken / passed}
+
+    with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as name:
+        say_aloud(f"{rows[0].title}: signing them")
+        fill_journal(Path(name), count)
+        (journal,) = Path(name).iterdir()
+
+        def prepare(state: Path, port: int) -> None:
+            callers = range(FIRST_CALLER, FIRST_CALLER + IDLE_SESSIONS)
+            acquaint(state, port, us=NODE_NUMBER, others=[WRITER, *callers])
+            shutil.copy(journal, state / str(port))
+
+        turns: dict[str, Turn] = {
+            NODE: partial(rest, partial(run_node, prepare=prepare)),
+            BARE: partial(rest, partial(run_bare_tls, kind="serve")),
+        }
+        take_turns(rows, turns, lab.rounds)
     return rows
 
 

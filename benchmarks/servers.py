@@ -44,6 +44,7 @@ __all__ = [
     "TerminalNode",
     "collect_load",
     "make_environment",
+    "node_options",
     "run_bare",
     "run_bare_client",
     "run_bare_service",
@@ -263,7 +264,7 @@ def run_server(
                 process.stdin.close()
 
 
-def _node_options(port: int, folder: Path) -> list[str]:
+def node_options(port: int, folder: Path) -> list[str]:
     """
     Make the options of a node, which keeps its state in that folder and to itself.
     """
@@ -288,7 +289,7 @@ def run_node(
     def make_command(port: int, folder: Path) -> list[str]:
         if prepare is not None:
             prepare(folder / "state", port)
-        return [*twistd(), *_node_options(port, folder)]
+        return [*twistd(), *node_options(port, folder)]
 
     return run_server(lab, make_command)
 
@@ -598,7 +599,7 @@ def run_node_on_terminal(lab: Lab) -> Iterator[TerminalNode]:
     """
     with tempfile.TemporaryDirectory(prefix="p2pchat-bench-") as name:
         folder, port = Path(name), find_free_port()
-        command = [*twistd(), *_node_options(port, folder)]
+        command = [*twistd(), *node_options(port, folder)]
         # No thread of ours runs now: every console of a pipe has been read to its end.
         with pinned_to(lab.cores.server):
             pid, terminal = pty.fork()

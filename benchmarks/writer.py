@@ -13,27 +13,17 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorCore
 from twisted.internet.threads import deferToThread
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
 from twisted.python.failure import Failure
 
+from benchmarks.alone import run_alone, running_node
 from benchmarks.people import NODE, identity_of, say
 from twistedchat.core.addresses import Address
 from twistedchat.core.events import Event, Progress, Sent, TextsDelivered
 from twistedchat.node import MOST_WAITING, Node
-from twistedchat.tap import Chat, Options, makeService
 
 __all__ = ["WriteOrder", "WriteReport"]
 
@@ -96,25 +86,6 @@ class _Watch:
     def report(self, delays: list[float] | None = None) -> WriteReport:
         seconds = time.perf_counter() - self._started_at
         return WriteReport(seconds, time.process_time() - self._busy_at, delays or [])
-
-
-def make_node(order: WriteOrder) -> tuple[Chat, Node]:
-    """
-    Put a node together as twistd does, but without a console.
-
-    Args:
-        order: Says where.
-
-    Returns:
-        The service to start, and the node in it.
-    """
-    options = Options()
-    words = ["--no-lan", "--port", str(order.port), "--team", "writer", "--state", order.state]
-    options.parseOptions(words)
-    options["in_foreground"] = False
-    chat = makeService(options)
-    (node,) = (service for service in chat if isinstance(service, Node))
-    return chat, node
 
 
 def _check(sent: Sent) -> None:
@@ -197,37 +168,16 @@ async def _write(node: Node, order: WriteOrder) -> None:
 
 
 async def _run(order: WriteOrder) -> None:
-    from twisted.internet import reactor
-
-    core = cast(IReactorCore, reactor)
-    try:
-        chat, node = make_node(order)
-        chat.startService()
-        try:
-            await _write(node, order)
-        finally:
-            await cast(Deferred[None], chat.stopService())
-    finally:
-        core.stop()
+    async with running_node(order.state, order.port, "writer") as node:
+        await _write(node, order)
 
 
 def main() -> None:
     """
     Do what the command line orders.
     """
-    from twisted.internet import reactor  # epoll, which is Twisted's choice on Linux
-
-    warnings = FilteringLogObserver(
-        textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)]
-    )
-    globalLogBeginner.beginLoggingTo([warnings], redirectStandardIO=False, discardBuffer=True)
-
-    def start(running: Coroutine[Any, Any, None]) -> None:
-        Deferred.fromCoroutine(running).addErrback(lambda failure: failure.printTraceback())
-
     order = WriteOrder(**json.loads(sys.argv[1]))
-    cast(IReactorCore, reactor).callWhenRunning(start, _run(order))
-    cast(IReactorCore, reactor).run()
+    run_alone(lambda: _run(order))
 
 
 if __name__ == "__main__":

@@ -447,6 +447,36 @@ class ExchangeBoundsTests(RoomLiarTestCase):
             self.pass_time(2 * MOMENT)
             self.assertTrue(come())
 
+    def test_who_has_many_sessions_tells_less_often(self) -> None:
+        """
+        With twice as many sessions as are quick, both delays are twice as long.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        self.bob.node.send_text(RoomId(self.room), "hello")
+        self.network.settle()
+
+        for delay, come in (
+            (2 * TELL_AFTER, self.is_told),
+            (2 * (HAND_ON_AFTER - TELL_AFTER), self.is_sent),
+        ):
+            self.pass_time(delay - 2 * MOMENT)
+            self.assertFalse(come())
+            self.pass_time(2 * MOMENT)
+            self.assertTrue(come())
+
+    def test_what_is_new_is_not_handed_on_with_what_is_older(self) -> None:
+        """
+        In a busy room everything is held back for long enough that its author can bring it.
+        """
+        for text in ("first", "second", "third"):
+            self.bob.node.send_text(RoomId(self.room), text)
+            self.pass_time(HAND_ON_AFTER / 2 - MOMENT)
+
+        self.assertEqual(["first", "second"], self.bodies())
+        self.pass_time(HAND_ON_AFTER)
+
+        self.assertEqual(["first", "second", "third"], self.bodies())
+
     def is_told(self) -> bool:
         """
         Whether Mallory knows that Ann holds what Bob says.

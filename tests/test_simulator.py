@@ -333,7 +333,7 @@ class PlantedBugTests(SynchronousTestCase):
 
         def hand_nothing_on(self: exchange.Exchange) -> None:
             self._handing_on = None
-            self._to_hand_on.clear()
+            self._older, self._young = self._young, {}
 
         self.patch(exchange.Exchange, "_hand_on", hand_nothing_on)
 

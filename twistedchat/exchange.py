@@ -60,6 +60,7 @@ from twistedchat.rooms import Rooms
 
 __all__ = [
     "HAND_ON_AFTER",
+    "QUICK_SESSIONS",
     "REPEAT_AFTER",
     "TELL_AFTER",
     "Exchange",
@@ -70,6 +71,10 @@ __all__ = [
 # the wait keeps each of them from getting it from everybody.
 TELL_AFTER = 0.25
 HAND_ON_AFTER = 1.0
+
+# Sessions up to which these hold. With more, both are longer in proportion, so that a node says 32
+# such tellings in a second at most: in a room of 64 all of them together would say 16,000 else.
+QUICK_SESSIONS = 8
 
 # Seconds after which, in a large room, somebody else is told all that we hold there, and asked the
 # same: what went past both sides, for whatever reason, comes all the same. Where all of 300 members
@@ -210,9 +215,12 @@ class Exchange:
         self._storing: Counter[Chain] = Counter()
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
-        # Rooms in which something is new that others may not have, and whose it is.
+        # Rooms in which something is new that others may not have.
         self._to_tell: set[bytes] = set()
-        self._to_hand_on: set[Chain] = set()
+        # How far chains are older than what is new there: of what came in this half of the time
+        # after which that is handed on, and in the one before it.
+        self._young: dict[Chain, int] = {}
+        self._older: dict[Chain, int] = {}
         self._telling: IDelayedCall | None = None
         self._handing_on: IDelayedCall | None = None
         self._repeating: IDelayedCall | None = None
@@ -579,16 +587,24 @@ class Exchange:
             return {}
         return {room.hex(): {str(partner.key): head}}
 
-    def _soon(self, room: bytes, author: DeviceKey) -> None:
+    def _soon(self, first: Entry) -> None:
         # With two in a room there is nobody else to tell.
-        if len(self._rooms.others(room)) < 2:
+        if len(self._rooms.others(first.room)) < 2:
             return
-        self._to_tell.add(room)
-        self._to_hand_on.add((room, author))
+        self._to_tell.add(first.room)
+        self._young.setdefault((first.room, first.author), first.seq - 1)
         if self._telling is None:
-            self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
+            self._telling = self._clock.callLater(TELL_AFTER * self._pace, self._tell_others)
         if self._handing_on is None:
-            self._handing_on = self._clock.callLater(HAND_ON_AFTER, self._hand_on)
+            self._hand_on_later()
+
+    @property
+    def _pace(self) -> float:
+        return max(1.0, len(self._partners) / QUICK_SESSIONS)
+
+    def _hand_on_later(self) -> None:
+        delay = HAND_ON_AFTER / 2 * self._pace
+        self._handing_on = self._clock.callLater(delay, self._hand_on)
 
     def _tell_others(self) -> None:
         self._telling = None
@@ -616,8 +632,10 @@ class Exchange:
 
     def _hand_on(self) -> None:
         self._handing_on = None
-        rooms = {room for room, _ in self._to_hand_on}
-        self._to_hand_on.clear()
+        rooms = {room for room, _ in self._older}
+        self._older, self._young = self._young, {}
+        if self._older:
+            self._hand_on_later()
         for link in list(self._partners):
             self.pump(link, rooms)
 
@@ -673,9 +691,9 @@ class Exchange:
                 continue
             if author == self._our_key and not self.posting.may_offer(room):
                 continue
-            if author not in (self._our_key, partner.key) and chain in self._to_hand_on:
-                # It may have it from its author by then.
-                continue
+            if author not in (self._our_key, partner.key):
+                # What is new it may have from its author by the time that it is handed on.
+                head = min(head, self._older.get(chain, self._young.get(chain, head)))
             if not self._has_window(partner):
                 partner.is_full = True
                 return
@@ -696,13 +714,14 @@ class Exchange:
 
     async def _read_to_send(self, chain: Chain, after: int, head: int) -> list[Entry]:
         room, author = chain
-        if author != self._our_key:
-            return await self._journal.read(room, author, after, MOST_READ)
-        stored = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
-        await self.posting.offer(room, *stored)
+        if author == self._our_key:
+            stored = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
+            await self.posting.offer(room, *stored)
         entries = await self._journal.read(room, author, after, MOST_READ)
-        # What has been written meanwhile can still be recalled.
-        return [entry for entry in entries if entry.seq <= head]
+        # What is behind that can still be recalled, or waits to be handed on; but where the end of
+        # what counts is not signed, what vouches for it goes with it.
+        end = next((entry.seq for entry in entries if entry.seq >= head and entry.signature), head)
+        return [entry for entry in entries if entry.seq <= end]
 
     def _has_read(
         self,
@@ -1148,7 +1167,7 @@ class Exchange:
         present = self._sessions.find(partner.key)
         if present is not None:
             self._tell(present, [room])
-        self._soon(room, author)
+        self._soon(entries[0])
         if changed:
             self.rooms_changed()
         record = self._rooms.find(room)

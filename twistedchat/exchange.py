@@ -292,7 +292,7 @@ class Exchange:
 
     def _rewrote(self, room: bytes) -> None:
         for link, _ in self._sharing(room):
-            self.pump(link, [room])
+            self.pump(link, [room], [self._our_key])
 
     def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
         return [
@@ -312,7 +312,7 @@ class Exchange:
         is_next = after == entries[0].seq - 1 and not self._is_reading(link, chain)
         is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
         if not (is_next and is_offered) or link.is_choked:
-            self.pump(link, chain[:1])
+            self.pump(link, chain[:1], chain[1:])
             return
         while entries:
             entries = self._send(link, partner, run_from(entries), entries)
@@ -489,7 +489,12 @@ class Exchange:
 
     # Telling what we hold.
 
-    def _tell(self, link: PeerProtocol, rooms: Iterable[bytes]) -> None:
+    def _tell(
+        self,
+        link: PeerProtocol,
+        rooms: Iterable[bytes],
+        authors: Iterable[DeviceKey] | None = None,
+    ) -> None:
         partner = self._partners.get(link)
         if partner is None or link.session is None or not link.session.lets_them_in:
             return
@@ -502,7 +507,7 @@ class Exchange:
         shared = self._rooms.shared_with(partner.key)
         for room in rooms:
             is_first = room not in partner.told
-            news = self._news(partner, room)
+            news = self._news(partner, room, None if is_first else authors)
             if room not in shared:
                 # Whoever has left is told that we know it, and nothing else.
                 news = {author: one for author, one in news.items() if author == str(partner.key)}
@@ -535,13 +540,15 @@ class Exchange:
             # It cannot be said yet.
             self.knock_if_stranger(link)
 
-    def _news(self, partner: _Partner, room: bytes) -> dict[str, tuple[int, str]]:
+    def _news(
+        self, partner: _Partner, room: bytes, authors: Iterable[DeviceKey] | None
+    ) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
         heads = self._journal.stored_heads(room)
         heads[self._our_key] = self._journal.offered_head(room)
         # Not of those who were members once and were pushed out by earlier ones: there can be more
         # of them than a frame holds.
-        for author, _ in self._rooms.authors(room):
+        for author, _ in self._rooms.authors(room, authors):
             seq, last = heads.get(author, (0, NOTHING))
             if seq > partner.told.get(room, {}).get(author, 0):
                 partner.told.setdefault(room, {})[author] = seq
@@ -641,13 +648,19 @@ class Exchange:
 
     # Sending what the other side lacks.
 
-    def pump(self, link: PeerProtocol, rooms: Iterable[bytes] | None = None) -> None:
+    def pump(
+        self,
+        link: PeerProtocol,
+        rooms: Iterable[bytes] | None = None,
+        authors: Iterable[DeviceKey] | None = None,
+    ) -> None:
         """
         Send what a peer is known to lack.
 
         Args:
             link: The connection.
             rooms: In which rooms something may be new; ``None`` for anywhere.
+            authors: And whose; ``None`` for anybody's.
         """
         partner = self._partners.get(link)
         if partner is None or not self._may_send(link):
@@ -657,7 +670,9 @@ class Exchange:
             partner.is_full = True
             return
         shared = self._rooms.shared_with(partner.key)
-        if rooms is not None and not partner.is_full:
+        if rooms is None or partner.is_full:
+            authors = None
+        else:
             shared = [room for room in rooms if room in shared]
         partner.is_pumped = True
         try:
@@ -665,10 +680,10 @@ class Exchange:
                 partner.is_full = False
                 for room in shared:
                     if room in partner.rooms:
-                        self._pump_room(link, partner, room)
+                        self._pump_room(link, partner, room, authors)
                 if not (partner.is_full and self._has_window(partner)):
                     break
-                shared = self._rooms.shared_with(partner.key)
+                shared, authors = self._rooms.shared_with(partner.key), None
         finally:
             partner.is_pumped = False
 
@@ -680,9 +695,15 @@ class Exchange:
     def _has_window(self, partner: _Partner) -> bool:
         return partner.outbox.has_room(partner.reading * MOST_READ)
 
-    def _pump_room(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
+    def _pump_room(
+        self,
+        link: PeerProtocol,
+        partner: _Partner,
+        room: bytes,
+        authors: Iterable[DeviceKey] | None,
+    ) -> None:
         heads = self._journal.stored_heads(room)
-        for author, last in self._rooms.authors(room):
+        for author, last in self._rooms.authors(room, authors):
             head, _ = heads.get(author, (0, NOTHING))
             if last is not None:
                 head = min(head, last)
@@ -743,7 +764,7 @@ class Exchange:
                 # So that it knows how much is to come: see `Arrivals`.
                 self._tell(link, [room])
         self._send(link, partner, run, entries)
-        self.pump(link, [room])
+        self.pump(link, [room], [author])
 
     def _cannot_read(
         self, failure: Failure, link: PeerProtocol, partner: _Partner, chain: Chain
@@ -776,6 +797,7 @@ class Exchange:
         named = {bytes.fromhex(name): told for name, told in frame.rooms.items()}
         # Of rooms that we do not share it can say what it likes.
         for room in [room for room in shared if room in named]:
+            authors: list[DeviceKey] | None = _keys_in(named[room])
             is_let_in = room == direct and room not in partner.rooms and link.session.have_knocked
             if is_let_in and contact is not None:
                 self._publish(LetIn(contact))
@@ -784,16 +806,17 @@ class Exchange:
                 partner.forget(room)
                 partner.rooms.add(room)
                 self._tell(link, [room])
+                authors = None
             elif frame.again:
                 partner.tell_anew(room)
                 self._tell(link, [room])
             self._compare(link, partner, room, named[room], frame)
+            self.pump(link, [room], authors)
         for room in shared:
             self._invite(link, partner, room)
         for room in named.keys() - set(shared):
             self._tell_removal(link, partner, room, named[room])
         self._note_reading(partner, frame)
-        self.pump(link, named)
 
     def _compare(
         self,
@@ -805,9 +828,7 @@ class Exchange:
     ) -> None:
         heads = self._journal.stored_heads(room)
         to_come: dict[DeviceKey, int] = {}
-        for author, last in self._rooms.authors(room):
-            if str(author) not in told:
-                continue
+        for author, last in self._rooms.authors(room, _keys_in(told)):
             seq, their_hash = told[str(author)]
             head, _ = heads.get(author, (0, NOTHING))
             chain = (room, author)
@@ -881,7 +902,7 @@ class Exchange:
             return
         self._agreed(partner, chain, seq, seq)
         self._told(link, partner, chain, *told)
-        self.pump(link, chain[:1])
+        self.pump(link, chain[:1], chain[1:])
 
     def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
         room, author = chain
@@ -1166,7 +1187,7 @@ class Exchange:
         # Another session may have taken the place of that one by now.
         present = self._sessions.find(partner.key)
         if present is not None:
-            self._tell(present, [room])
+            self._tell(present, [room], [author])
         self._soon(entries[0])
         if changed:
             self.rooms_changed()
@@ -1241,3 +1262,7 @@ class Exchange:
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)
+
+
+def _keys_in(told: Iterable[str]) -> list[DeviceKey]:
+    return [DeviceKey(bytes.fromhex(name)) for name in told]

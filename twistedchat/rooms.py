@@ -8,7 +8,7 @@ is kept beside them.
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -247,27 +247,37 @@ class Rooms:
             return author == record.founder
         return membership.counts(author, seq)
 
-    def authors(self, room: bytes) -> list[tuple[DeviceKey, int | None]]:
+    def authors(
+        self, room: bytes, some: Iterable[DeviceKey] | None = None
+    ) -> list[tuple[DeviceKey, int | None]]:
         """
         Whose entries a room has: those first that tell who the others are.
 
         Args:
             room: Which.
+            some: Only those who are among these, in this order.
 
         Returns:
             Each with the number of their last entry that counts, where there is one. Of a room that
             we are not in ours alone.
         """
         record = self._records.get(room)
-        if record is None:
-            return [(self._our_key, None), *((mate, None) for mate in self.others(room))]
-        if record.stay is not Stay.JOINED:
-            # That we left is all that we still have to tell there.
-            return [(self._our_key, None)]
         membership = self.membership(room)
-        if membership.founder is None:
-            return [(self._records[room].founder, None)]
-        return [(member.key, member.last) for member in membership.members()]
+        if record is not None and record.stay is Stay.JOINED and membership.founder is not None:
+            if some is None:
+                return [(member.key, member.last) for member in membership.members()]
+            found = map(membership.find, some)
+            return [(member.key, member.last) for member in found if member is not None]
+        if record is None:
+            authors = [self._our_key, *self.others(room)]
+        elif record.stay is not Stay.JOINED:
+            # That we left is all that we still have to tell there.
+            authors = [self._our_key]
+        else:
+            authors = [record.founder]
+        if some is not None:
+            authors = [key for key in some if key in authors]
+        return [(key, None) for key in authors]
 
     # With whom we share them.
 

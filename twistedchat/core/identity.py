@@ -61,6 +61,13 @@ class DeviceKey:
     raw: bytes
 
     @override
+    def __hash__(self) -> int:
+        """
+        That of the octets, which they remember: keys are looked up very often.
+        """
+        return hash(self.raw)
+
+    @override
     def __str__(self) -> str:
         """
         The key as it stands on the wire: 64 hexadecimal digits.

@@ -3,7 +3,8 @@ The exchange: it carries what people say between the journals of nodes.
 
 What we say is on our disk before it is sent, and what others say is on it before anybody is told;
 so killing the process at any moment loses nothing that was acknowledged, and shows nothing twice.
-Whoever holds an entry hands it on to members that lack it. The rules are `twistedchat.core.sync`'s.
+Whoever holds an entry hands it on to members that ask for it: see `twistedchat.asking`. The rules
+are `twistedchat.core.sync`'s.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twistedchat.arrivals import MOST_SHOWN, Arrivals
+from twistedchat.asking import Asking
 from twistedchat.claims import Claims
 from twistedchat.core.entries import (
     NOTHING,
@@ -59,21 +61,19 @@ from twistedchat.posting import MOST_READ, Posting
 from twistedchat.rooms import Rooms
 
 __all__ = [
-    "HAND_ON_AFTER",
     "QUICK_SESSIONS",
     "REPEAT_AFTER",
     "TELL_AFTER",
     "Exchange",
 ]
 
-# Seconds after which the others in a room are told that we hold something new, and after which we
-# hand it on to those who have not told the same. Most have it from its author within milliseconds;
-# the wait keeps each of them from getting it from everybody.
+# Seconds after which others in a room are told that we hold something new: most of them have it
+# from its author within milliseconds, and all that came meanwhile is told together.
 TELL_AFTER = 0.25
-HAND_ON_AFTER = 1.0
 
-# Sessions up to which these hold. With more, both are longer in proportion, so that a node says 32
-# such tellings in a second at most: in a room of 64 all of them together would say 16,000 else.
+# Sessions in which that is told at one time. Where there are more, fewer are told, in turn, so that
+# all nodes together tell no more than those of so many people would: somebody who lacks something
+# hears of it from one or another of them all the same.
 QUICK_SESSIONS = 8
 
 # Seconds after which, in a large room, somebody else is told all that we hold there, and asked the
@@ -107,8 +107,8 @@ class _Partner:
         removed: The rooms of which we have told it that it was removed.
         cards: The last invitation of it to each room that we know.
         anew: The rooms of which it is to be told anew, and asked the same.
-        promises: Of rooms to which it has invited us and nobody else has added us yet: how far it
-            holds what was said there.
+        promises: How far it has told to hold what others said, by room.
+        asked: How far it is to be sent what others said, since it asked for that.
         refused: Chains of which we have told it that we can take no more yet.
         reading: How many runs are being read, to be sent to it.
         is_full: Whether something was not read since enough is on its way.
@@ -126,7 +126,8 @@ class _Partner:
     removed: set[bytes] = field(default_factory=set)
     cards: dict[bytes, Card] = field(default_factory=dict)
     anew: set[bytes] = field(default_factory=set)
-    promises: dict[bytes, dict[str, int]] = field(default_factory=dict)
+    promises: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
+    asked: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     refused: set[Chain] = field(default_factory=set)
     reading: int = 0
     is_full: bool = False
@@ -141,6 +142,7 @@ class _Partner:
         self.rooms.discard(room)
         self.invited.discard(room)
         self.promises.pop(room, None)
+        self.asked.pop(room, None)
         self.tell_anew(room)
 
     def tell_anew(self, room: bytes) -> None:
@@ -215,17 +217,21 @@ class Exchange:
         self._storing: Counter[Chain] = Counter()
         # How far others have read what we said, by room.
         self._read_by: dict[tuple[bytes, DeviceKey], int] = {}
-        # Rooms in which something is new that others may not have.
-        self._to_tell: set[bytes] = set()
-        # How far chains are older than what is new there: of what came in this half of the time
-        # after which that is handed on, and in the one before it.
-        self._young: dict[Chain, int] = {}
-        self._older: dict[Chain, int] = {}
+        # Rooms in which something is new, and how many others are still to be told of it.
+        self._to_tell: dict[bytes, int] = {}
         self._telling: IDelayedCall | None = None
-        self._handing_on: IDelayedCall | None = None
         self._repeating: IDelayedCall | None = None
         self._repeated = 0
         self._arrivals = Arrivals(clock, rooms, contacts, publish)
+        # Of chains that we cannot take (yet), somebody holds more than we do.
+        self._not_yet: dict[bytes, set[DeviceKey]] = {}
+        self._asking = Asking(
+            clock,
+            self._head,
+            self._holders_of_more,
+            lambda key: sessions.find(key) is not None,
+            self._ask,
+        )
         self._claims = Claims(
             clock, self.posting.await_back, self.posting.no_longer_awaited, self._not_returned
         )
@@ -236,11 +242,12 @@ class Exchange:
         """
         self.posting.close()
         self._arrivals.close()
+        self._asking.close()
         self._claims.close()
-        for timer in (self._telling, self._handing_on, self._repeating):
+        for timer in (self._telling, self._repeating):
             if timer is not None:
                 timer.cancel()
-        self._telling = self._handing_on = self._repeating = None
+        self._telling = self._repeating = None
 
     # What we say.
 
@@ -292,7 +299,7 @@ class Exchange:
 
     def _rewrote(self, room: bytes) -> None:
         for link, _ in self._sharing(room):
-            self.pump(link, [room], [self._our_key])
+            self.pump(link, [room])
 
     def _sharing(self, room: bytes) -> list[tuple[PeerProtocol, _Partner]]:
         return [
@@ -312,7 +319,7 @@ class Exchange:
         is_next = after == entries[0].seq - 1 and not self._is_reading(link, chain)
         is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
         if not (is_next and is_offered) or link.is_choked:
-            self.pump(link, chain[:1], chain[1:])
+            self.pump(link, chain[:1])
             return
         while entries:
             entries = self._send(link, partner, run_from(entries), entries)
@@ -430,17 +437,21 @@ class Exchange:
         """
         self._sessions.rooms_changed()
         self._repeat_later()
+        ended = [
+            (record.room, author)
+            for record in self._rooms.all()
+            for author, last in self._rooms.authors(record.room)
+            if last is not None
+        ]
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             for room in (partner.told.keys() | partner.rooms).difference(shared):
                 partner.forget(room)
                 # It may not know that we have parted, and what it tells meanwhile goes past us.
                 partner.anew.add(room)
-            for room in partner.rooms:
-                for author, last in self._rooms.authors(room):
-                    if last is not None:
-                        # What was sent beyond the end is not going to be answered.
-                        partner.outbox.rewind((room, author))
+            for chain in ended:
+                # What was sent beyond the end is not going to be answered.
+                partner.outbox.rewind(chain)
             fresh = [room for room in shared if room not in partner.told]
             lacking = filter(self._lacks, partner.dropped)
             again = [chain for chain in lacking if chain[0] in shared]
@@ -450,15 +461,23 @@ class Exchange:
                 for chain in again:
                     del partner.dropped[chain]
                     partner.refused.discard(chain)
-                self._tell_again(link, again)
+                self._ask(link, again)
             self.pump(link)
+        promised = [(room, key) for room, keys in self._not_yet.items() for key in keys]
+        found = list(filter(self._lacks, promised))
+        for room, author in found:
+            self._not_yet[room].discard(author)
+        self._asking.lacking(found)
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
         record = self._rooms.find(room)
-        head, _ = self._journal.heads(room).get(author, (0, NOTHING))
         is_open = record is None or record.stay is Stay.JOINED
-        return is_open and self._rooms.counts(room, author, head + 1)
+        return is_open and self._rooms.counts(room, author, self._head(chain) + 1)
+
+    def _head(self, chain: Chain) -> int:
+        room, author = chain
+        return self._journal.heads(room).get(author, (0, NOTHING))[0]
 
     def session_lost(self, link: PeerProtocol) -> None:
         """
@@ -473,6 +492,7 @@ class Exchange:
         self.posting.went(partner.key)
         self._claims.gone(partner.key)
         self._arrivals.gone(partner.key)
+        self._asking.gone(link)
 
     def went_on(self, link: PeerProtocol) -> None:
         """
@@ -562,14 +582,6 @@ class Exchange:
             return self._journal.offered_head(room)
         return self._journal.stored_heads(room).get(author, (0, NOTHING))
 
-    def _tell_again(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
-        for start in range(0, len(chains), MOST_ROOMS):
-            held: dict[str, dict[str, tuple[int, str]]] = {}
-            for room, author in chains[start : start + MOST_ROOMS]:
-                seq, last = self._shown_head((room, author))
-                held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
-            link.say(Have(rooms=held, again=True))
-
     def looked_at(self, rooms: Iterable[bytes]) -> None:
         """
         The person has read all there is in some rooms: tell those who are there.
@@ -595,30 +607,24 @@ class Exchange:
         return {room.hex(): {str(partner.key): head}}
 
     def _soon(self, first: Entry) -> None:
-        # With two in a room there is nobody else to tell.
-        if len(self._rooms.others(first.room)) < 2:
+        if self._rooms.find(first.room) is None:
+            # There is nobody else to tell.
             return
-        self._to_tell.add(first.room)
-        self._young.setdefault((first.room, first.author), first.seq - 1)
+        self._to_tell[first.room] = len(self._partners)
         if self._telling is None:
-            self._telling = self._clock.callLater(TELL_AFTER * self._pace, self._tell_others)
-        if self._handing_on is None:
-            self._hand_on_later()
-
-    @property
-    def _pace(self) -> float:
-        return max(1.0, len(self._partners) / QUICK_SESSIONS)
-
-    def _hand_on_later(self) -> None:
-        delay = HAND_ON_AFTER / 2 * self._pace
-        self._handing_on = self._clock.callLater(delay, self._hand_on)
+            self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
 
     def _tell_others(self) -> None:
         self._telling = None
-        rooms, self._to_tell = self._to_tell, set()
-        for link, partner in list(self._partners.items()):
+        count = max(1, min(QUICK_SESSIONS, QUICK_SESSIONS**2 // max(1, len(self._partners))))
+        for link, partner in list(self._partners.items())[:count]:
+            # The next time it is the turn of others.
+            self._partners[link] = self._partners.pop(link)
             shared = self._rooms.shared_with(partner.key)
-            self._tell(link, [room for room in shared if room in rooms])
+            self._tell(link, [room for room in shared if room in self._to_tell])
+        self._to_tell = {room: left - count for room, left in self._to_tell.items() if left > count}
+        if self._to_tell:
+            self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
 
     def _repeat_later(self) -> None:
         is_due = any(self._rooms.is_large(record.room) for record in self._rooms.all())
@@ -637,30 +643,15 @@ class Exchange:
                 self._tell(link, [record.room])
         self._repeat_later()
 
-    def _hand_on(self) -> None:
-        self._handing_on = None
-        rooms = {room for room, _ in self._older}
-        self._older, self._young = self._young, {}
-        if self._older:
-            self._hand_on_later()
-        for link in list(self._partners):
-            self.pump(link, rooms)
-
     # Sending what the other side lacks.
 
-    def pump(
-        self,
-        link: PeerProtocol,
-        rooms: Iterable[bytes] | None = None,
-        authors: Iterable[DeviceKey] | None = None,
-    ) -> None:
+    def pump(self, link: PeerProtocol, rooms: Iterable[bytes] | None = None) -> None:
         """
-        Send what a peer is known to lack.
+        Send what a peer is known to lack: of what it or we said, and of what it has asked for.
 
         Args:
             link: The connection.
             rooms: In which rooms something may be new; ``None`` for anywhere.
-            authors: And whose; ``None`` for anybody's.
         """
         partner = self._partners.get(link)
         if partner is None or not self._may_send(link):
@@ -670,9 +661,7 @@ class Exchange:
             partner.is_full = True
             return
         shared = self._rooms.shared_with(partner.key)
-        if rooms is None or partner.is_full:
-            authors = None
-        else:
+        if rooms is not None and not partner.is_full:
             shared = [room for room in rooms if room in shared]
         partner.is_pumped = True
         try:
@@ -680,10 +669,10 @@ class Exchange:
                 partner.is_full = False
                 for room in shared:
                     if room in partner.rooms:
-                        self._pump_room(link, partner, room, authors)
+                        self._pump_room(link, partner, room)
                 if not (partner.is_full and self._has_window(partner)):
                     break
-                shared, authors = self._rooms.shared_with(partner.key), None
+                shared = self._rooms.shared_with(partner.key)
         finally:
             partner.is_pumped = False
 
@@ -695,26 +684,23 @@ class Exchange:
     def _has_window(self, partner: _Partner) -> bool:
         return partner.outbox.has_room(partner.reading * MOST_READ)
 
-    def _pump_room(
-        self,
-        link: PeerProtocol,
-        partner: _Partner,
-        room: bytes,
-        authors: Iterable[DeviceKey] | None,
-    ) -> None:
+    def _pump_room(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
         heads = self._journal.stored_heads(room)
-        for author, last in self._rooms.authors(room, authors):
+        asked = partner.asked.get(room, {})
+        for author, last in self._rooms.authors(room, [self._our_key, partner.key, *asked]):
             head, _ = heads.get(author, (0, NOTHING))
             if last is not None:
                 head = min(head, last)
             chain = (room, author)
+            if author not in (self._our_key, partner.key):
+                head = min(head, asked[author])
+                if partner.outbox.has(chain) >= head:
+                    del asked[author]
+                    continue
             if self._is_reading(link, chain):
                 continue
             if author == self._our_key and not self.posting.may_offer(room):
                 continue
-            if author not in (self._our_key, partner.key):
-                # What is new it may have from its author by the time that it is handed on.
-                head = min(head, self._older.get(chain, self._young.get(chain, head)))
             if not self._has_window(partner):
                 partner.is_full = True
                 return
@@ -739,8 +725,8 @@ class Exchange:
             stored = self._journal.stored_heads(room).get(self._our_key, (0, NOTHING))
             await self.posting.offer(room, *stored)
         entries = await self._journal.read(room, author, after, MOST_READ)
-        # What is behind that can still be recalled, or waits to be handed on; but where the end of
-        # what counts is not signed, what vouches for it goes with it.
+        # What is behind that can still be recalled, or was not asked for; but where the end of what
+        # counts is not signed, what vouches for it goes with it.
         end = next((entry.seq for entry in entries if entry.seq >= head and entry.signature), head)
         return [entry for entry in entries if entry.seq <= end]
 
@@ -764,7 +750,7 @@ class Exchange:
                 # So that it knows how much is to come: see `Arrivals`.
                 self._tell(link, [room])
         self._send(link, partner, run, entries)
-        self.pump(link, [room], [author])
+        self.pump(link, [room])
 
     def _cannot_read(
         self, failure: Failure, link: PeerProtocol, partner: _Partner, chain: Chain
@@ -797,7 +783,6 @@ class Exchange:
         named = {bytes.fromhex(name): told for name, told in frame.rooms.items()}
         # Of rooms that we do not share it can say what it likes.
         for room in [room for room in shared if room in named]:
-            authors: list[DeviceKey] | None = _keys_in(named[room])
             is_let_in = room == direct and room not in partner.rooms and link.session.have_knocked
             if is_let_in and contact is not None:
                 self._publish(LetIn(contact))
@@ -806,12 +791,11 @@ class Exchange:
                 partner.forget(room)
                 partner.rooms.add(room)
                 self._tell(link, [room])
-                authors = None
             elif frame.again:
                 partner.tell_anew(room)
                 self._tell(link, [room])
             self._compare(link, partner, room, named[room], frame)
-            self.pump(link, [room], authors)
+            self.pump(link, [room])
         for room in shared:
             self._invite(link, partner, room)
         for room in named.keys() - set(shared):
@@ -827,28 +811,73 @@ class Exchange:
         frame: Have,
     ) -> None:
         heads = self._journal.stored_heads(room)
-        to_come: dict[DeviceKey, int] = {}
-        for author, last in self._rooms.authors(room, _keys_in(told)):
+        promises = partner.promises.setdefault(room, {})
+        lacking: list[Chain] = []
+        told_of = [DeviceKey(bytes.fromhex(name)) for name in told]
+        known = dict(self._rooms.authors(room, told_of))
+        for author in told_of:
             seq, their_hash = told[str(author)]
             head, _ = heads.get(author, (0, NOTHING))
             chain = (room, author)
-            if frame.again:
+            if author in promises or author in known or len(promises) < MOST_TOLD:
+                promises[author] = seq
+            if author not in known:
+                self._promised(chain)
+                continue
+            if frame.again or frame.asks:
                 partner.outbox.rewind(chain)
+            if frame.asks:
+                partner.asked.setdefault(room, {})[author] = head
             if frame.dropped:
                 partner.outbox.pause(chain)
             self._told(link, partner, chain, seq, their_hash, is_dropped=frame.dropped)
-            end = seq if last is None else min(seq, last)
-            if end > head and author != self._our_key:
-                to_come[author] = end
-        much = sum(end - heads.get(author, (0, NOTHING))[0] for author, end in to_come.items())
-        self._arrivals.expect(room, partner.key, to_come, much)
+            last = known[author]
+            if last is not None and seq > last:
+                self._promised(chain)
+                seq = last
+            if seq <= head or author == self._our_key:
+                continue
+            if author == partner.key:
+                self._arrivals.expect(room, partner.key, {author: seq}, seq - head)
+            else:
+                lacking.append(chain)
+        self._asking.lacking(lacking)
         record = self._rooms.find(room)
-        if record is not None and record.inviter == partner.key and self._rooms.is_awaited(room):
-            promises = partner.promises.setdefault(room, {})
-            promises.update({author: seq for author, (seq, _) in told.items()})
-            for one_too_many in list(promises)[MOST_TOLD:]:
-                del promises[one_too_many]
+        if record is not None:
             self._check_invitation(partner, record)
+
+    def _promised(self, chain: Chain) -> None:
+        # It may be that we can take it later.
+        room, author = chain
+        keys = self._not_yet.setdefault(room, set())
+        if len(keys) < MOST_TOLD:
+            keys.add(author)
+
+    def _holders_of_more(self, chain: Chain) -> dict[PeerProtocol, int]:
+        room, author = chain
+        if not self._lacks(chain):
+            return {}
+        head = self._head(chain)
+        return {
+            link: partner.promises[room][author]
+            for link, partner in self._partners.items()
+            if partner.promises.get(room, {}).get(author, 0) > head
+            and partner.key != author
+            and not partner.outbox.has_given_up(chain)
+            and self._may_send(link)
+            and room in self._rooms.shared_with(partner.key)
+        }
+
+    def _ask(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
+        partner = self._partners[link]
+        for start in range(0, len(chains), MOST_ROOMS):
+            held: dict[str, dict[str, tuple[int, str]]] = {}
+            for room, author in chains[start : start + MOST_ROOMS]:
+                seq, last = self._shown_head((room, author))
+                held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
+                end = partner.promises.get(room, {}).get(author, 0)
+                self._arrivals.expect(room, partner.key, {author: end}, end - seq)
+            link.say(Have(rooms=held, asks=True))
 
     def _told(
         self,
@@ -902,7 +931,7 @@ class Exchange:
             return
         self._agreed(partner, chain, seq, seq)
         self._told(link, partner, chain, *told)
-        self.pump(link, chain[:1], chain[1:])
+        self.pump(link, chain[:1])
 
     def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
         room, author = chain
@@ -966,17 +995,17 @@ class Exchange:
         card = partner.cards.get(room)
         if partner.key != record.inviter or not self._rooms.is_awaited(room):
             return
-        if card is None or str(record.founder) not in promises:
+        if card is None or record.founder not in promises:
             return
         # What it has said itself, and nobody has seen yet, it tells nobody until it sends it.
         for key, seq in ((record.founder, card.word), (partner.key, card.mine)):
-            promises[str(key)] = max(seq, promises.get(str(key), 0))
+            promises[key] = max(seq, promises.get(key, 0))
         heads = self._journal.stored_heads(room)
         authors = [author for author, _ in self._rooms.authors(room)]
         lacking = [
             author
             for author in authors
-            if heads.get(author, (0, NOTHING))[0] < promises.get(str(author), 0)
+            if heads.get(author, (0, NOTHING))[0] < promises.get(author, 0)
         ]
         if lacking or not authors:
             return
@@ -1188,6 +1217,7 @@ class Exchange:
         present = self._sessions.find(partner.key)
         if present is not None:
             self._tell(present, [room], [author])
+        self._asking.came((room, author))
         self._soon(entries[0])
         if changed:
             self.rooms_changed()
@@ -1262,7 +1292,3 @@ class Exchange:
 
     def _log_failure(self, failure: Failure) -> None:
         self._log.failure("The exchange failed", failure)
-
-
-def _keys_in(told: Iterable[str]) -> list[DeviceKey]:
-    return [DeviceKey(bytes.fromhex(name)) for name in told]

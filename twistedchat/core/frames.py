@@ -125,6 +125,8 @@ class Have(_Tagged, frozen=True, tag="have"):
             again from what is told here.
         dropped: Whether what the other side has sent beyond what is told here was not kept, and no
             more of it is wanted for now.
+        asks: Whether the other side is to send all that it holds now of these, from what is told
+            here on, whoever said it.
     """
 
     rooms: Annotated[
@@ -137,6 +139,7 @@ class Have(_Tagged, frozen=True, tag="have"):
     ] = msgspec.field(default_factory=dict)
     again: bool = False
     dropped: bool = False
+    asks: bool = False
 
 
 class Card(_Tagged, frozen=True, tag="card"):

@@ -52,7 +52,7 @@ from twistedchat.core.frames import (
 )
 from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.sync import Chain, Forked, Outbox, run_from, take_run
+from twistedchat.core.sync import MOST_IN_FLIGHT, Chain, Forked, Outbox, run_from, take_run
 from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
@@ -80,6 +80,10 @@ QUICK_SESSIONS = 8
 # same: what went past both sides, for whatever reason, comes all the same. Where all of 300 members
 # have said something, that is 45 kB.
 REPEAT_AFTER = 60.0
+
+# Bytes after which a receipt does not wait for its turn: a sixteenth of what may be on its way, so
+# that nobody ever waits for receipts before going on.
+MOST_UNANSWERED = MOST_IN_FLIGHT // 16
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
@@ -112,6 +116,7 @@ class _Partner:
         refused: Chains of which we have told it that we can take no more yet.
         reading: How many runs are being read, to be sent to it.
         is_full: Whether something was not read since enough is on its way.
+        unanswered: Bytes that came in rooms since it was last told what we hold.
         is_pumped: Whether it is being looked through what can be sent.
         is_behind: Whether it is to be told more as soon as it reads again.
     """
@@ -130,6 +135,7 @@ class _Partner:
     asked: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     refused: set[Chain] = field(default_factory=set)
     reading: int = 0
+    unanswered: int = 0
     is_full: bool = False
     is_pumped: bool = False
     is_behind: bool = False
@@ -220,6 +226,8 @@ class Exchange:
         # Rooms in which something is new, and how many others are still to be told of it.
         self._to_tell: dict[bytes, int] = {}
         self._telling: IDelayedCall | None = None
+        # How many were told since then that we have got what they said.
+        self._receipts = 0
         self._repeating: IDelayedCall | None = None
         self._repeated = 0
         self._arrivals = Arrivals(clock, rooms, contacts, publish)
@@ -522,6 +530,7 @@ class Exchange:
             # Said once it reads again; what is said then is the latest.
             partner.is_behind = True
             return
+        partner.unanswered = 0
         held: dict[str, dict[str, tuple[int, str]]] = {}
         count = 0
         shared = self._rooms.shared_with(partner.key)
@@ -538,7 +547,6 @@ class Exchange:
             if held and (count + len(news) >= MOST_TOLD or len(held) >= MOST_ROOMS):
                 link.say(Have(rooms=held))
                 held, count = {}, 0
-            partner.told.setdefault(room, {})
             if room in partner.anew:
                 partner.anew.discard(room)
                 link.say(Have(rooms={room.hex(): news}, again=True))
@@ -564,15 +572,20 @@ class Exchange:
         self, partner: _Partner, room: bytes, authors: Iterable[DeviceKey] | None
     ) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
+        is_first = room not in partner.told
+        told = partner.told.setdefault(room, {})
         heads = self._journal.stored_heads(room)
         heads[self._our_key] = self._journal.offered_head(room)
         # Not of those who were members once and were pushed out by earlier ones: there can be more
         # of them than a frame holds.
         for author, _ in self._rooms.authors(room, authors):
             seq, last = heads.get(author, (0, NOTHING))
-            if seq > partner.told.get(room, {}).get(author, 0):
-                partner.told.setdefault(room, {})[author] = seq
-                news[str(author)] = (seq, last.hex())
+            if seq > told.get(author, 0):
+                told[author] = seq
+                # Whoever has told us the same knows; but to its author it is the receipt.
+                is_known = author != partner.key and partner.outbox.has((room, author)) >= seq
+                if is_first or authors is not None or not is_known:
+                    news[str(author)] = (seq, last.hex())
         return news
 
     def _shown_head(self, chain: Chain) -> tuple[int, bytes]:
@@ -591,13 +604,15 @@ class Exchange:
         """
         if not self._tells_reading:
             return
-        wanted = set(rooms)
-        for link, partner in self._partners.items():
-            room = self._rooms.direct(partner.key)
-            if room in wanted and room in partner.rooms and not link.is_choked:
-                marks = self._read_marks(partner)
-                if marks:
-                    link.say(Have(rooms={}, read=marks))
+        for room in rooms:
+            mate = self._rooms.mate_of(room) if self._rooms.find(room) is None else None
+            link = self._sessions.find(mate) if mate is not None else None
+            partner = self._partners.get(link) if link is not None else None
+            if link is None or partner is None or room not in partner.rooms or link.is_choked:
+                continue
+            marks = self._read_marks(partner)
+            if marks:
+                link.say(Have(rooms={}, read=marks))
 
     def _read_marks(self, partner: _Partner) -> dict[str, dict[str, int]]:
         room = self._rooms.direct(partner.key)
@@ -614,9 +629,12 @@ class Exchange:
         if self._telling is None:
             self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
 
+    def _told_at_once(self) -> int:
+        return max(1, min(QUICK_SESSIONS, QUICK_SESSIONS**2 // max(1, len(self._partners))))
+
     def _tell_others(self) -> None:
         self._telling = None
-        count = max(1, min(QUICK_SESSIONS, QUICK_SESSIONS**2 // max(1, len(self._partners))))
+        self._receipts, count = 0, self._told_at_once()
         for link, partner in list(self._partners.items())[:count]:
             # The next time it is the turn of others.
             self._partners[link] = self._partners.pop(link)
@@ -1161,7 +1179,7 @@ class Exchange:
                 self._part(link, partner, chain, self._journal.heads(run.room)[run.author][0])
         elif not taken:
             partner.told.get(run.room, {}).pop(run.author, None)
-            self._tell(link, [run.room])
+            self._tell(link, [run.room], [run.author])
             if (link, chain) in self._comparing:
                 # It may be sent to show that it is another one.
                 self._look_for_fork(link, entries)
@@ -1192,7 +1210,7 @@ class Exchange:
                 self._claims.came(room, partner.key, taken[-1].seq)
             else:
                 partner.told.get(room, {}).pop(author, None)
-                self._tell(link, [room])
+                self._tell(link, [room], [author])
 
         def not_kept(failure: Failure) -> None:
             self._claims.drop(room, partner.key)
@@ -1215,16 +1233,27 @@ class Exchange:
         self._show(room, entries)
         # Another session may have taken the place of that one by now.
         present = self._sessions.find(partner.key)
-        if present is not None:
+        if present is not None and not self._may_wait(partner, entries):
             self._tell(present, [room], [author])
         self._asking.came((room, author))
         self._soon(entries[0])
         if changed:
             self.rooms_changed()
         record = self._rooms.find(room)
-        if record is not None:
-            for one in self._partners.values():
+        if record is not None and self._rooms.is_awaited(room):
+            for one in list(self._partners.values()):
                 self._check_invitation(one, record)
+
+    def _may_wait(self, partner: _Partner, entries: tuple[Entry, ...]) -> bool:
+        # Where many talk, most receipts go with what is told in turn.
+        first, count = entries[0], self._told_at_once()
+        if first.author != partner.key or self._rooms.find(first.room) is None:
+            return False
+        self._receipts += 1
+        partner.unanswered += sum(size_of(entry.said) for entry in entries)
+        return self._receipts > count < len(self._partners) and (
+            partner.unanswered < MOST_UNANSWERED
+        )
 
     def _show(self, room: bytes, entries: tuple[Entry, ...]) -> None:
         author = entries[0].author

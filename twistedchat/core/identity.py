@@ -8,9 +8,9 @@ a key needs randomness, so that is done by `twistedchat.store.identity`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -49,23 +49,17 @@ _FROM = datetime(2020, 1, 1, tzinfo=UTC)
 _FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class DeviceKey:
+class DeviceKey(NamedTuple):
     """
     An Ed25519 public key (RFC 8032).
+
+    A tuple, since it is looked up in tables for every frame: a tuple is compared without Python.
 
     Attributes:
         raw: Its 32 octets. `parse_key` and `key_of_certificate` refuse those that are no good.
     """
 
     raw: bytes
-
-    @override
-    def __hash__(self) -> int:
-        """
-        That of the octets, which they remember: keys are looked up very often.
-        """
-        return hash(self.raw)
 
     @override
     def __str__(self) -> str:

@@ -573,7 +573,7 @@ class Exchange:
     ) -> dict[str, tuple[int, str]]:
         news: dict[str, tuple[int, str]] = {}
         is_first = room not in partner.told
-        told = partner.told.setdefault(room, {})
+        told, promises = partner.told.setdefault(room, {}), partner.promises.get(room, {})
         heads = self._journal.stored_heads(room)
         heads[self._our_key] = self._journal.offered_head(room)
         # Not of those who were members once and were pushed out by earlier ones: there can be more
@@ -583,7 +583,7 @@ class Exchange:
             if seq > told.get(author, 0):
                 told[author] = seq
                 # Whoever has told us the same knows; but to its author it is the receipt.
-                is_known = author != partner.key and partner.outbox.has((room, author)) >= seq
+                is_known = author != partner.key and promises.get(author, 0) >= seq
                 if is_first or authors is not None or not is_known:
                     news[str(author)] = (seq, last.hex())
         return news

@@ -4,17 +4,18 @@ The bounds of rooms and of the journal: what happens just below each of them, an
 
 from collections import Counter
 from collections.abc import Container
-from itertools import count
+from itertools import count, pairwise
 
 from msgspec.structs import replace
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
-from tests.people import MALLORY
+from tests.people import MALLORY, SessionCaller
 from tests.test_rooms import RoomLiarTestCase
 from twistedchat import exchange, rooms
 from twistedchat.arrivals import LONGEST_PAUSE, MOST_SHOWN
+from twistedchat.asking import ASK_AFTER
 from twistedchat.core import rooms as core_rooms
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, direct_room, sign_run
 from twistedchat.core.errors import ChatError
@@ -38,7 +39,7 @@ from twistedchat.core.rooms import (
 )
 from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Contacts
-from twistedchat.exchange import HAND_ON_AFTER, TELL_AFTER
+from twistedchat.exchange import TELL_AFTER
 from twistedchat.posting import MOST_READ
 from twistedchat.rooms import (
     FULL_MESH,
@@ -433,61 +434,101 @@ class ExchangeBoundsTests(RoomLiarTestCase):
         self.caller.say(*map(frame_of_run, runs))
         self.network.settle()
 
-    def test_others_are_told_and_handed_what_is_new_after_a_while(self) -> None:
+    def test_others_are_told_what_is_new_after_a_while_and_sent_it_when_they_ask(self) -> None:
         """
-        What Bob says is told to Mallory by Ann after one delay, and sent after another.
+        What Bob says is told to Mallory by Ann after a delay, and sent to her when she asks.
         """
         self.bob.node.send_text(RoomId(self.room), "hello")
         self.network.settle()
         self.assertEqual(["hello"], self.shown())
 
-        for delay, come in ((TELL_AFTER, self.is_told), (HAND_ON_AFTER - TELL_AFTER, self.is_sent)):
-            self.pass_time(delay - 2 * MOMENT)
-            self.assertFalse(come())
-            self.pass_time(2 * MOMENT)
-            self.assertTrue(come())
+        self.pass_time(TELL_AFTER - 2 * MOMENT)
+        self.assertFalse(self.is_told())
+        self.pass_time(2 * MOMENT)
+        self.assertTrue(self.is_told())
+        self.pass_time(2 * ASK_AFTER)
+        self.assertEqual([], self.bodies())
 
-    def test_who_has_many_sessions_tells_less_often(self) -> None:
+        self.ask(0)
+        self.assertEqual(["hello"], self.bodies())
+
+    def test_who_has_many_sessions_tells_one_after_the_other(self) -> None:
         """
-        With twice as many sessions as are quick, both delays are twice as long.
+        With more sessions than are quick, each of those who are to be told has a turn.
         """
         self.patch(exchange, "QUICK_SESSIONS", 1)
+        callers: list[SessionCaller] = []
+        for number in range(3):
+            member = identity_of(f"member {number}")
+            self.ann.contacts.accept(member.key, "x", 0.0)
+            callers.append(self.come(member))
+            self.add(self.ann.key, member.key)
+        self.pass_time(10 * TELL_AFTER)
+        for one in callers:
+            one.say(Have(rooms={self.room.hex(): {}}))
+            one.frames.clear()
+        self.pass_time(10 * TELL_AFTER)
         self.bob.node.send_text(RoomId(self.room), "hello")
+
+        told: list[int] = []
+        for _ in range(len(callers) + 2):
+            self.pass_time(TELL_AFTER)
+            told.append(sum(self.knows_of(one, self.bob.key) for one in callers))
+
+        self.assertEqual(len(callers), told[-1])
+        self.assertLessEqual({after - before for before, after in pairwise([0, *told])}, {0, 1})
+
+    def test_receipts_wait_where_many_talk(self) -> None:
+        """
+        Of more texts than there are turns, one receipt is said at once and the others later.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        self.send_now(self.texts(1))
+        self.send_now(self.texts(1))
+        self.assertEqual([1], self.receipts())
+
+        self.pass_time(2 * TELL_AFTER)
+
+        self.assertEqual([1, 2], self.receipts())
+
+    def test_receipts_do_not_wait_where_much_comes(self) -> None:
+        """
+        Nobody has to stop before they may send more.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        self.patch(exchange, "MOST_UNANSWERED", 1000)
+        for _ in range(3):
+            self.send_now(self.write(MALLORY, (TEXT, "x" * 1000)))
+
+        self.assertEqual([1, 2, 3], self.receipts())
+
+    def ask(self, seq: int) -> None:
+        """
+        Let Mallory ask for what Bob said after some number.
+        """
+        asked = {str(self.bob.key): (seq, "0" * 64)}
+        self.caller.say(Have(rooms={self.room.hex(): asked}, asks=True))
         self.network.settle()
 
-        for delay, come in (
-            (2 * TELL_AFTER, self.is_told),
-            (2 * (HAND_ON_AFTER - TELL_AFTER), self.is_sent),
-        ):
-            self.pass_time(delay - 2 * MOMENT)
-            self.assertFalse(come())
-            self.pass_time(2 * MOMENT)
-            self.assertTrue(come())
-
-    def test_what_is_new_is_not_handed_on_with_what_is_older(self) -> None:
+    def receipts(self) -> list[int]:
         """
-        In a busy room everything is held back for long enough that its author can bring it.
+        How far Mallory was told that Ann holds what she said.
         """
-        for text in ("first", "second", "third"):
-            self.bob.node.send_text(RoomId(self.room), text)
-            self.pass_time(HAND_ON_AFTER / 2 - MOMENT)
+        key = str(MALLORY.key)
+        return [authors[key][0] for authors in self.told() if key in authors]
 
-        self.assertEqual(["first", "second"], self.bodies())
-        self.pass_time(HAND_ON_AFTER)
-
-        self.assertEqual(["first", "second", "third"], self.bodies())
+    def knows_of(self, caller: SessionCaller, key: DeviceKey) -> bool:
+        """
+        Whether somebody was told of what another one said.
+        """
+        haves = [one for one in caller.frames if isinstance(one, Have)]
+        return any(str(key) in have.rooms.get(self.room.hex(), {}) for have in haves)
 
     def is_told(self) -> bool:
         """
         Whether Mallory knows that Ann holds what Bob says.
         """
         return any(str(self.bob.key) in authors for authors in self.told())
-
-    def is_sent(self) -> bool:
-        """
-        Whether Mallory was sent it.
-        """
-        return "hello" in self.bodies()
 
     def test_screenful_is_shown_line_by_line(self) -> None:
         """
@@ -587,7 +628,7 @@ class ExchangeBoundsTests(RoomLiarTestCase):
         for one in people:
             self.ann.node.add_to(RoomId(self.room), one.key)
             self.network.settle()
-        again = [one for one in self.caller.frames if isinstance(one, Have) and one.again]
+        again = [one for one in self.caller.frames if isinstance(one, Have) and one.asks]
         self.assertEqual(2, len(again))
 
         with capturedLogs() as events:

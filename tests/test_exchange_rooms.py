@@ -74,7 +74,7 @@ class NewcomerTests(RoomLiarTestCase):
 
     def test_what_is_read_to_be_sent_counts_as_on_its_way(self) -> None:
         """
-        However many say something, no more is read for one who comes than may be on its way.
+        Of however many somebody asks for, no more is read for them than may be on its way.
         """
         authors = [identity_of(f"member {number}") for number in range(40)]
         for author in authors:
@@ -86,11 +86,12 @@ class NewcomerTests(RoomLiarTestCase):
             entries += sign_run(author, self.room, 1, NOTHING, (Said(1, TEXT, "x" * 9000),))[1]
         self.ann.journal.append(entries)
         self.come_in()
-        self.come_again()
         self.ann.journal.is_slow = True
         before = len(self.ann.node._exchange._reading)
 
-        self.hold()
+        asked = {str(author.key): (0, NOTHING.hex()) for author in authors}
+        self.caller.say(Have(rooms={self.room.hex(): asked}, asks=True))
+        self.network.settle()
 
         reading = len(self.ann.node._exchange._reading) - before
         self.assertLessEqual(reading, MOST_IN_FLIGHT // MOST_READ + 1)

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tests.people import MALLORY, PeopleTestCase, SessionCaller, hello
 from twistedchat import exchange, rooms
+from twistedchat.asking import ASK_AFTER
 from twistedchat.core import rooms as core_rooms
 from twistedchat.core.addresses import Address
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, sign_run
@@ -258,7 +259,7 @@ class LargeRoomTests(RoomsTestCase):
             # As if there were a fault that makes them forget.
             self.patch(person.node._exchange, "run_received", lambda *_: None)
         sending = self.ann.node.send_text(self.room, "hello")
-        self.wait(LONGEST_RECEIPT + 2 * exchange.HAND_ON_AFTER)
+        self.wait(LONGEST_RECEIPT + 2 * ASK_AFTER)
         self.assertEqual(Progress.WAITING, self.successResultOf(sending).progress)
         for person in (self.bob, self.cy):
             self.patch(

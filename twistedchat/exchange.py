@@ -844,7 +844,7 @@ class Exchange:
                 continue
             if frame.again or frame.asks:
                 partner.outbox.rewind(chain)
-            if frame.asks:
+            if frame.asks and author not in (self._our_key, partner.key):
                 partner.asked.setdefault(room, {})[author] = head
             if frame.dropped:
                 partner.outbox.pause(chain)

@@ -109,6 +109,8 @@ def _words() -> dict[str, _Words]:
         "a rare word and one of every text": _Words(f"{rare} {EVERY_LONG}"),
         "one letter": _Words(short[0], is_beginning=True),
         "the beginning of some words": _Words(long[:5], is_beginning=True),
+        "the beginning of a word of every text": _Words(EVERY_LONG[:5], is_beginning=True),
+        "five words": _Words(" ".join([*words[20:23], long, EVERY_LONG])),
         "a word that was never said": _Words("xylophone"),
         "one never said and one of every text": _Words(f"xylophone {EVERY_LONG}"),
         "a common word in a small place": _Words(long, place_of(SMALL_MATE)),

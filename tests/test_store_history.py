@@ -3,8 +3,10 @@ What was said, read again: history, search, and how much of it the person has no
 """
 
 import random
-from collections.abc import Sequence
-from typing import TypeVar
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from unittest import mock
 
 from hypothesis import given
 from twisted.internet.defer import Deferred
@@ -18,7 +20,10 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.entries import LARGEST_NUMBER, TEXT, Said
 from twistedchat.core.history import LineOfHistory, Place
 from twistedchat.store import journal as journal_module
+from twistedchat.store import writing
+from twistedchat.store.database import schema_steps
 from twistedchat.store.journal import Journal
+from twistedchat.store.reading import MOST_LONGER, SHORT, Reader
 from twistedchat.store.writing import LOT
 from twistedchat.testing import identity_of
 
@@ -432,6 +437,110 @@ class SearchTests(HistoryTestCase):
         if any(sign.isascii() and sign.isalnum() for sign in said):
             self.assertEqual(self.result(journal.history(DAN, 0.0, None, 10)), found)
         self.result(journal.close())
+
+
+class Watched(sqlite3.Connection):
+    """
+    A connection that remembers what the index was last asked for.
+    """
+
+    asked = ""
+
+    @override
+    def execute(self, statement: str, values: Any = (), /) -> sqlite3.Cursor:
+        """
+        Do what is to be done.
+        """
+        if isinstance(values, Mapping) and "query" in values:
+            self.asked = values["query"]
+        return super().execute(statement, values)
+
+
+class LongBeginningTests(HistoryTestCase):
+    """
+    Beginnings that the index holds no lists of: the words that begin so are looked for.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Make a journal whose words all go into the index at once.
+        """
+        super().setUp()
+        for change in (
+            mock.patch.object(journal_module, "LOT", 1),
+            mock.patch.object(writing, "LOT", 1),
+        ):
+            change.start()
+            self.addCleanup(change.stop)
+
+    def asked(self, words: str) -> str:
+        """
+        What the index is asked for; all of the texts are found.
+        """
+        connection = sqlite3.connect(self.file, isolation_level=None, factory=Watched)
+        self.addCleanup(connection.close)
+        lines = Reader(lambda: connection, OWNER).search(words, None, None, PLENTY)
+        said = self.result(self.journal.history(None, 0.0, None, PLENTY))
+        typed = words.split()
+        self.assertEqual(
+            [
+                line.text
+                for line in said
+                if all(any(w.startswith(t) for w in line.text.split()) for t in typed)
+            ],
+            texts(lines),
+        )
+        return connection.asked
+
+    def test_few_longer_words_are_named(self) -> None:
+        """
+        All of them and no others, wherever they stand among the words.
+        """
+        self.append(self.bob.says("anyway", "anyways so", "anyon", "anyway anyways", "zzzzz"))
+
+        self.assertEqual('body : (("anyway" OR "anyways"))', self.asked("anyway"))
+        self.assertEqual('body : (("anyways") AND "so" *)', self.asked("so anyways"))
+        self.assertEqual('body : (("zzzzz"))', self.asked("zzzzz"))
+
+    def test_word_that_was_never_said_stays_a_beginning(self) -> None:
+        """
+        In front of all others, between them and behind them; it costs nothing.
+        """
+        self.append(self.bob.says("anyway", "zzzzz"))
+
+        for word in ("aaaaa", "anyways", "zzzzzz"):
+            self.assertEqual(f'body : ("{word}" *)', self.asked(word))
+
+    def test_short_beginnings_are_lists_of_the_index(self) -> None:
+        """
+        Those need no words, and the index holds all of them up to there.
+        """
+        self.append(self.bob.says("anyway"))
+
+        short = "anyway"[:SHORT]
+        self.assertEqual(f'body : ("{short}" *)', self.asked(short))
+        self.assertEqual('body : (("anyway"))', self.asked("anyway"[: SHORT + 1]))
+        lists = " ".join(map(str, range(1, SHORT + 1)))
+        self.assertIn(f"prefix = '{lists}'", "".join(schema_steps()))
+
+    def test_many_longer_words_are_not_named(self) -> None:
+        """
+        There is a bound on them, which all beginnings of a search share.
+        """
+        words = [f"begin{number:02}" for number in range(MOST_LONGER)]
+        self.append(self.bob.says(" ".join(words), "other things", *words))
+        self.assertEqual(MOST_LONGER - 1, self.asked("begin").count(" OR "))
+        self.assertEqual(
+            'body : ("begin" * AND ("other") AND ("things"))', self.asked("begin other things")
+        )
+
+        self.append(self.bob.says("begins"))
+
+        self.assertEqual('body : ("begin" *)', self.asked("begin"))
+        many = [f"begin{number:02}" for number in range(MOST_LONGER + 1)]
+        self.assertNotIn(" OR ", self.asked(" ".join(many)))
+        self.assertEqual(MOST_LONGER + 1, self.asked(" ".join(many)).count("*"))
 
 
 class IndexTests(HistoryTestCase):

@@ -29,7 +29,7 @@ from twistedchat.core.entries import NOTHING, TEXT, Entry, Said
 from twistedchat.core.errors import StoreError
 from twistedchat.core.history import LineOfHistory, Place, RoomRecord, Stay
 from twistedchat.core.rooms import ADD
-from twistedchat.store import database, writing
+from twistedchat.store import database, reading, writing
 from twistedchat.store import journal as journal_module
 from twistedchat.store.journal import Journal
 from twistedchat.testing import MemoryJournal, identity_of
@@ -302,6 +302,8 @@ class ModelTests(SynchronousTestCase):
         with (
             mock.patch.multiple(journal_module, LOT=4, MOST_BEHIND=6, MOST_MEMBERSHIP=3),
             mock.patch.object(writing, "LOT", 4),
+            # So are longer words named in place of their beginnings, and sometimes too many.
+            mock.patch.multiple(reading, SHORT=0, MOST_LONGER=2),
         ):
             run_state_machine_as_test(
                 JournalMachine,

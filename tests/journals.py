@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads
+from twisted.internet.task import Clock
 from typing_extensions import override
 from zope.interface import implementer
 
@@ -78,15 +79,18 @@ class Here:
 
     Attributes:
         hops: How often a result came back.
+        done: How many jobs were done.
     """
 
     def __init__(self) -> None:
         self.hops = 0
+        self.done = 0
 
     def do(self, job: Callable[[], None]) -> None:
         """
         Do it.
         """
+        self.done += 1
         job()
 
     def end(self) -> None:
@@ -103,14 +107,27 @@ class Here:
         self.hops += 1
         callable(*args, **kwargs)
 
+    def callLater(  # noqa: N802 (Twisted's name)
+        self, delay: float, callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> IDelayedCall | None:
+        """
+        Do not wait; so there is nothing to be called off.
+        """
+        callable(*args, **kwargs)
+        return None
+
 
 class Later(Here):
     """
     The same, but jobs are done when a test says so, and results wait until then too.
+
+    Attributes:
+        clock: Tells it when to call back.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.clock = Clock()
         self.jobs: deque[Callable[[], None]] = deque()
         self.results: deque[Callable[[], object]] = deque()
 
@@ -130,6 +147,15 @@ class Later(Here):
         """
         self.results.append(lambda: super(Later, self).callFromThread(callable, *args, **kwargs))
 
+    @override
+    def callLater(
+        self, delay: float, callable: Callable[..., object], *args: object, **kwargs: object
+    ) -> IDelayedCall | None:
+        """
+        Wait for the clock.
+        """
+        return self.clock.callLater(delay, callable, *args, **kwargs)
+
     def work(self) -> None:
         """
         Do all jobs that wait.
@@ -144,9 +170,10 @@ class Later(Here):
 
     def settle(self) -> None:
         """
-        Do both until nothing is left.
+        Do both until nothing is left, and nothing is waited for.
         """
-        while self.jobs or self.results:
+        while self.jobs or self.results or self.clock.getDelayedCalls():
+            self.clock.advance(1)
             self.work()
             self.tell()
 

@@ -25,7 +25,7 @@ from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.interfaces import IJournal
 from twistedchat.store import database
 from twistedchat.store import journal as journal_module
-from twistedchat.store.journal import LARGEST_GROUP, Journal
+from twistedchat.store.journal import LARGEST_GROUP, LONGEST_PUT_BY, Journal
 from twistedchat.store.reading import MOST_ENTRIES
 from twistedchat.store.writing import STATEMENT_SIZES
 from twistedchat.testing import identity_of
@@ -926,10 +926,10 @@ class ReceiptTests(JournalTestCase):
         """
         self.journal.keep_receipt(ROOM, BOB, 0)
         self.journal.keep_receipt(ROOM, BOB, 3)
-        hops = self.here.hops
+        done = self.here.done
         self.journal.keep_receipt(ROOM, BOB, 3)
 
-        self.assertEqual((1, hops), (hops, self.here.hops))
+        self.assertEqual((1, done), (done, self.here.done))
 
     def test_many_at_once_are_written(self) -> None:
         """
@@ -941,10 +941,28 @@ class ReceiptTests(JournalTestCase):
         for seq in (1, 2):
             for holder in holders:
                 journal.keep_receipt(ROOM, holder, seq)
+        self.assertEqual(0, len(later.jobs))
+        later.clock.advance(LONGEST_PUT_BY)
+        self.assertEqual(1, len(later.jobs))
         later.settle()
 
-        self.assertEqual(1, later.hops)
+        # Nobody waits to hear of it.
+        self.assertEqual(0, later.hops)
         self.assertEqual([(2, 150)], self.ask("SELECT seq, count(*) FROM receipts GROUP BY seq"))
+
+    def test_those_that_wait_are_written_when_the_journal_is_closed(self) -> None:
+        """
+        Nothing is called back after that.
+        """
+        later = Later()
+        journal = self.open(later)
+        journal.keep_receipt(ROOM, BOB, 3)
+
+        journal.close()
+        self.assertEqual([], later.clock.getDelayedCalls())
+        later.settle()
+
+        self.assertEqual([(3,)], self.ask("SELECT seq FROM receipts"))
 
     def test_receipt_alone_is_not_forced_out(self) -> None:
         """

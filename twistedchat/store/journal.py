@@ -20,10 +20,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -64,6 +64,11 @@ FILE = "journal.sqlite"
 # Entries in one commit. By a thousand its cost is shared among so many that it no longer counts,
 # and telling the reactor of them takes it a few milliseconds.
 LARGEST_GROUP = 1000
+
+# Seconds for which receipts, and what the person has seen, wait for something to go with. In a busy
+# room they come by the dozen, and the thread need not be woken for each; and what is lost with the
+# process comes again when two next meet, or is seen twice.
+LONGEST_PUT_BY = 0.1
 
 # Entries of membership that stay in memory, half a megabyte of them. Who asks for more than that
 # lets the disk be read again.
@@ -205,7 +210,7 @@ class Journal:
     it, in all rooms: it is the disk that fails, and one rule is easier to be sure of than two.
 
     Args:
-        reactor: Runs what the threads hand over.
+        reactor: Runs what the threads hand over, and calls back.
         folder: The node's own, or ``None`` to keep everything in memory.
         owner: Whose journal it is; ``None`` for nobody's, who says nothing.
         start_worker: Makes a worker with that name, for tests.
@@ -226,6 +231,7 @@ class Journal:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._reactor = reactor
+        self._clock = cast(IReactorTime, reactor)
         self._owner = owner
         self._now = now
         self._place = ":memory:" if folder is None else str(folder / FILE)
@@ -258,6 +264,7 @@ class Journal:
         # index as soon as it comes to that.
         self._failed: tuple[int, Failure] | None = None
         self._is_to_index = False
+        self._putting_by: IDelayedCall | None = None
         self._closing: list[Deferred[None]] = []
         self._is_closed = False
 
@@ -474,7 +481,7 @@ class Journal:
         if isinstance(place, Address):
             # All that was kept there has been told of.
             number = self._seen[place] = self._last
-        self._put(Look(self._generation, place, number))
+        self._put_by(Look(self._generation, place, number))
 
     def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
         """
@@ -483,7 +490,7 @@ class Journal:
         if self.receipt(room, holder) == seq or self._closing:
             return
         self._receipts[room, holder] = seq
-        self._put(Receipt(self._generation, room, holder, seq))
+        self._put_by(Receipt(self._generation, room, holder, seq))
 
     def keep_fork(self, entry: Entry) -> Deferred[bool]:
         """
@@ -567,6 +574,16 @@ class Journal:
         # One job for each item; all but the first find that it has been done already.
         self._writes.do(self._write)
 
+    def _put_by(self, item: Look | Receipt) -> None:
+        # Nobody waits for it. It goes with what is written next.
+        self._waiting.append(item)
+        if self._putting_by is None:
+            self._putting_by = self._clock.callLater(LONGEST_PUT_BY, self._bring)
+
+    def _bring(self) -> None:
+        self._putting_by = None
+        self._writes.do(self._write)
+
     def _write(self) -> None:
         # In the writer's thread.
         group = self._next_group()
@@ -584,7 +601,8 @@ class Journal:
             except Exception:  # noqa: BLE001 (whatever it is, those who wait have to know)
                 failure = Failure()
                 self._failed = (generation, failure)
-        self._reactor.callFromThread(self._settle, group, failure)
+        if failure is not None or not all(isinstance(item, Look | Receipt) for item in group):
+            self._reactor.callFromThread(self._settle, group, failure)
         self._index_soon()
 
     def _next_group(self) -> list[Item]:
@@ -764,6 +782,9 @@ class Journal:
         closed: Deferred[None] = Deferred()
         self._closing.append(closed)
         if len(self._closing) == 1:
+            if self._putting_by is not None:
+                self._putting_by.cancel()
+                self._bring()
             self._reads.do(self._close_reader)
         return closed
 

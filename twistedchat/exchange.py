@@ -88,6 +88,8 @@ MOST_UNANSWERED = MOST_IN_FLIGHT // 16
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300
 
+# What somebody holds of an author who is not told.
+NONE = (0, NOTHING.hex())
 
 # Chains of one session of which something was dropped: more than there can be without its lying. If
 # it does, it is taken to leave out what it had sent before.
@@ -111,7 +113,7 @@ class _Partner:
         removed: The rooms of which we have told it that it was removed.
         cards: The last invitation of it to each room that we know.
         anew: The rooms of which it is to be told anew, and asked the same.
-        promises: How far it has told to hold what others said, by room.
+        promises: How far it has told to hold what was said, by room: the number and the hash.
         asked: How far it is to be sent what others said, since it asked for that.
         refused: Chains of which we have told it that we can take no more yet.
         reading: How many runs are being read, to be sent to it.
@@ -131,7 +133,7 @@ class _Partner:
     removed: set[bytes] = field(default_factory=set)
     cards: dict[bytes, Card] = field(default_factory=dict)
     anew: set[bytes] = field(default_factory=set)
-    promises: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
+    promises: dict[bytes, dict[DeviceKey, tuple[int, str]]] = field(default_factory=dict)
     asked: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     refused: set[Chain] = field(default_factory=set)
     reading: int = 0
@@ -583,9 +585,10 @@ class Exchange:
             if seq > told.get(author, 0):
                 told[author] = seq
                 # Whoever has told us the same knows; but to its author it is the receipt.
-                is_known = author != partner.key and promises.get(author, 0) >= seq
+                one = (seq, last.hex())
+                is_known = author != partner.key and promises.get(author) == one
                 if is_first or authors is not None or not is_known:
-                    news[str(author)] = (seq, last.hex())
+                    news[str(author)] = one
         return news
 
     def _shown_head(self, chain: Chain) -> tuple[int, bytes]:
@@ -836,19 +839,23 @@ class Exchange:
         for author in told_of:
             seq, their_hash = told[str(author)]
             head, _ = heads.get(author, (0, NOTHING))
-            chain = (room, author)
+            chain, is_third = (room, author), author not in (self._our_key, partner.key)
             if author in promises or author in known or len(promises) < MOST_TOLD:
-                promises[author] = seq
+                promises[author] = (seq, their_hash)
             if author not in known:
                 self._promised(chain)
                 continue
             if frame.again or frame.asks:
                 partner.outbox.rewind(chain)
-            if frame.asks and author not in (self._our_key, partner.key):
+            if frame.asks and is_third:
                 partner.asked.setdefault(room, {})[author] = head
             if frame.dropped:
                 partner.outbox.pause(chain)
-            self._told(link, partner, chain, seq, their_hash, is_dropped=frame.dropped)
+            # Of what a third one said nothing is sent before it is asked for.
+            is_doubtful = frame.dropped or (
+                frame.asks if is_third else not partner.outbox.has(chain)
+            )
+            self._told(link, partner, chain, seq, their_hash, is_doubtful=is_doubtful)
             last = known[author]
             if last is not None and seq > last:
                 self._promised(chain)
@@ -877,9 +884,9 @@ class Exchange:
             return {}
         head = self._head(chain)
         return {
-            link: partner.promises[room][author]
+            link: partner.promises[room][author][0]
             for link, partner in self._partners.items()
-            if partner.promises.get(room, {}).get(author, 0) > head
+            if partner.promises.get(room, {}).get(author, NONE)[0] > head
             and partner.key != author
             and not partner.outbox.has_given_up(chain)
             and self._may_send(link)
@@ -893,7 +900,7 @@ class Exchange:
             for room, author in chains[start : start + MOST_ROOMS]:
                 seq, last = self._shown_head((room, author))
                 held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
-                end = partner.promises.get(room, {}).get(author, 0)
+                end, _ = partner.promises.get(room, {}).get(author, NONE)
                 self._arrivals.expect(room, partner.key, {author: end}, end - seq)
             link.say(Have(rooms=held, asks=True))
 
@@ -905,7 +912,7 @@ class Exchange:
         seq: int,
         their_hash: str,
         *,
-        is_dropped: bool = False,
+        is_doubtful: bool = False,
     ) -> None:
         room, author = chain
         outbox = partner.outbox
@@ -917,7 +924,7 @@ class Exchange:
             self._comparing[link, chain] = seq, their_hash
         elif seq and seq == head and their_hash != our_hash.hex():
             self._part(link, partner, chain, seq)
-        elif 0 < seq < head and (is_dropped or not outbox.has(chain)):
+        elif 0 < seq < head and is_doubtful:
             # What it holds may be another one's with the same numbers, where a journal was lost, a
             # key is used twice, or somebody says different things to different people. What it
             # tells later, it has got from us, unless it cannot take that.
@@ -1017,13 +1024,13 @@ class Exchange:
             return
         # What it has said itself, and nobody has seen yet, it tells nobody until it sends it.
         for key, seq in ((record.founder, card.word), (partner.key, card.mine)):
-            promises[key] = max(seq, promises.get(key, 0))
+            promises[key] = max((seq, ""), promises.get(key, NONE))
         heads = self._journal.stored_heads(room)
         authors = [author for author, _ in self._rooms.authors(room)]
         lacking = [
             author
             for author in authors
-            if heads.get(author, (0, NOTHING))[0] < promises.get(author, 0)
+            if heads.get(author, (0, NOTHING))[0] < promises.get(author, NONE)[0]
         ]
         if lacking or not authors:
             return

@@ -452,6 +452,33 @@ class ExchangeBoundsTests(RoomLiarTestCase):
         self.ask(0)
         self.assertEqual(["hello"], self.bodies())
 
+    def test_whoever_has_told_the_same_is_not_told(self) -> None:
+        """
+        What Mallory holds already is no news to her.
+        """
+        self.bob.node.send_text(RoomId(self.room), "hello")
+        self.network.settle()
+        seq, digest = self.ann.journal.stored_heads(self.room)[self.bob.key]
+        held = {str(self.bob.key): (seq, digest.hex())}
+        self.caller.say(Have(rooms={self.room.hex(): held}))
+
+        self.pass_time(2 * TELL_AFTER)
+
+        self.assertFalse(self.is_told())
+
+    def test_whoever_has_told_of_another_one_is_told(self) -> None:
+        """
+        Else nobody would see that there are two with one number.
+        """
+        held = {str(self.bob.key): (1, "0" * 64)}
+        self.caller.say(Have(rooms={self.room.hex(): held}))
+        self.network.settle()
+        self.bob.node.send_text(RoomId(self.room), "hello")
+
+        self.pass_time(2 * TELL_AFTER)
+
+        self.assertTrue(self.is_told())
+
     def test_who_has_many_sessions_tells_one_after_the_other(self) -> None:
         """
         With more sessions than are quick, each of those who are to be told has a turn.

@@ -24,7 +24,8 @@ export PORT TEAM STATE SEEDS FIRST
 TWO_AT_A_TIME := --no-print-directory --jobs=2 \
     $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 
-.PHONY: help run test lint types unit end-to-end other-tests packaging changelog bench simulate docs clean
+.PHONY: help run test lint types unit end-to-end other-tests packaging changelog bench simulate
+.PHONY: docs clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made

@@ -20,7 +20,12 @@ override SEEDS := $(value SEEDS)
 override FIRST := $(value FIRST)
 export PORT TEAM STATE SEEDS FIRST
 
-.PHONY: help run test lint types unit packaging changelog bench simulate docs clean
+# Where make knows how, what each of the two prints stays together.
+TWO_AT_A_TIME := --no-print-directory --jobs=2 \
+    $(if $(filter output-sync,$(.FEATURES)),--output-sync)
+
+.PHONY: help run test lint types unit end-to-end other-tests packaging changelog bench simulate
+.PHONY: docs clean
 .DELETE_ON_ERROR:
 
 help: ## list what can be made
@@ -44,12 +49,21 @@ lint: $(DEV_READY) ## check style, spelling and layers
 types: $(DEV_READY) ## check types
 	$(BIN)/mypy
 
+# One half mostly waits for processes and the other computes, so each has time for the other.
 unit: $(DEV_READY) ## run all tests and measure what they reach
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	@echo 'Running two halves of the tests at one time; each is shown when it is done ...'
+	@$(MAKE) $(TWO_AT_A_TIME) end-to-end other-tests
+	$(BIN)/coverage run -m pytest -m alone
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='twistedchat/core/*' --fail-under=100
+
+end-to-end: $(DEV_READY)
+	$(BIN)/coverage run -m pytest -m 'not alone' tests/test_*end_to_end*.py
+
+other-tests: $(DEV_READY)
+	$(BIN)/coverage run -m pytest -m 'not alone' --ignore-glob='*/test_*end_to_end*.py'
 
 packaging: $(DEV_READY) ## install and uninstall it in every way
 	$(BIN)/python tests/packaging_check.py

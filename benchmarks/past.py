@@ -7,22 +7,18 @@ them, and the plainest queries.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from functools import lru_cache, partial
 from pathlib import Path
 
 from benchmarks.archive import fill_archive, fill_bare
-from benchmarks.machine import MeasureError, find_free_port, pinned_to
+from benchmarks.machine import find_free_port
 from benchmarks.questions import AskOrder, AskReport
 from benchmarks.report import BARE, NODE, Goal, Row
 from benchmarks.rounds import Shares, say_aloud, take_turns
-from benchmarks.servers import ROOT, Lab, make_environment
+from benchmarks.servers import Lab, ask_process
 
 __all__ = ["measure_history", "measure_search"]
 
@@ -65,26 +61,6 @@ def _past(count: int) -> _Past:
     return _Past(count)
 
 
-def _ask(cores: frozenset[int], order: AskOrder) -> AskReport:
-    words = json.dumps(dataclasses.asdict(order))
-    with pinned_to(cores):
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.questions", words],
-                cwd=ROOT,
-                env=make_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                timeout=ASK_LIMIT,
-                check=True,
-            )
-        except subprocess.TimeoutExpired:
-            raise MeasureError(f"not all was answered in {ASK_LIMIT:.0f} s") from None
-        except subprocess.CalledProcessError as error:
-            raise MeasureError(f"who answers ended with status {error.returncode}") from None
-    return AskReport(**json.loads(done.stdout))
-
-
 def _measure(lab: Lab, kind: str, title: str) -> list[Row]:
     rows = [
         Row(f"{title}: the slowest of {{}} kinds, median: ms", (Goal(GOAL, False),), 2),
@@ -98,7 +74,10 @@ def _measure(lab: Lab, kind: str, title: str) -> list[Row]:
     def ask(column: str) -> dict[int, float]:
         order = AskOrder(kind, past.count, states[column], past.port, str(past.bare))
         # Both of SQLite's threads and the reactor's own have one core, as everything measured has.
-        report = _ask(lab.cores.server, order)
+        told = ask_process(
+            lab.cores.server, "benchmarks.questions", order, "who answers", ASK_LIMIT
+        )
+        report = AskReport(**told)
         if column == NODE:
             first.add("", 1000 * report.delays.pop("the first")[0])
         figures = {name: 1000 * statistics.median(taken) for name, taken in report.delays.items()}

@@ -6,19 +6,15 @@ There is nothing bare beside it: what it has to reach is what people feel.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import resource
-import subprocess
-import sys
 import tempfile
 
 from benchmarks.crowd import CrowdOrder, CrowdReport
-from benchmarks.machine import MeasureError, pinned_to
+from benchmarks.machine import MeasureError
 from benchmarks.report import NODE, Goal, Row
 from benchmarks.rounds import Shares, take_turns
-from benchmarks.servers import ROOT, Lab, make_environment
+from benchmarks.servers import Lab, ask_process
 
 __all__ = ["measure_room"]
 
@@ -42,23 +38,8 @@ def _meet(cores: frozenset[int], order: CrowdOrder) -> CrowdReport:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < files:
         raise MeasureError(f"{files:,} open files are needed, and {soft:,} are allowed")
-    words = json.dumps(dataclasses.asdict(order))
-    with pinned_to(cores):
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.crowd", words],
-                cwd=ROOT,
-                env=make_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                timeout=LIMIT,
-                check=True,
-            )
-        except subprocess.TimeoutExpired:
-            raise MeasureError(f"the room has not come to an end in {LIMIT:.0f} s") from None
-        except subprocess.CalledProcessError as error:
-            raise MeasureError(f"the room ended with status {error.returncode}") from None
-    return CrowdReport(**json.loads(done.stdout))
+    told = ask_process(cores, "benchmarks.crowd", order, "the room", LIMIT)
+    return CrowdReport(**told)
 
 
 def measure_room(lab: Lab) -> list[Row]:

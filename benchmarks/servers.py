@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.console import Console
 from benchmarks.load import LoadOrder, LoadReport
@@ -36,12 +37,16 @@ from benchmarks.machine import (
 )
 from benchmarks.sink import SinkOrder, SinkReport
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 __all__ = [
     "Lab",
     "Runner",
     "Server",
     "Sink",
     "TerminalNode",
+    "ask_process",
     "collect_load",
     "make_environment",
     "node_options",
@@ -421,6 +426,44 @@ def run_load(lab: Lab, order: LoadOrder) -> LoadReport:
         MeasureError: It reported nothing.
     """
     return collect_load(start_load(lab, order), order.limit + LOAD_GRACE)
+
+
+def ask_process(
+    cores: frozenset[int], module: str, order: DataclassInstance, who: str, limit: float
+) -> dict[str, Any]:
+    """
+    Have a process of its own carry out an order to its end.
+
+    Args:
+        cores: Where it runs.
+        module: What it runs; the order is its argument, and it prints its report, both in JSON.
+        order: The order.
+        who: What to call it where it fails.
+        limit: The longest wait, in seconds.
+
+    Returns:
+        The fields of its report.
+
+    Raises:
+        MeasureError: It has not come to a good end.
+    """
+    with pinned_to(cores):
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", module, json.dumps(dataclasses.asdict(order))],
+                cwd=ROOT,
+                env=make_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=limit,
+                check=True,
+            )
+        except subprocess.TimeoutExpired:
+            raise MeasureError(f"{who} has not come to an end in {limit:.0f} s") from None
+        except subprocess.CalledProcessError as error:
+            raise MeasureError(f"{who} ended with status {error.returncode}") from None
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 class Sink:

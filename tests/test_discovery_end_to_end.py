@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_twisted
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typing_extensions import override
@@ -20,6 +21,8 @@ from twistedchat.core.identity import Identity
 
 # Seconds from the start of a program until it and those who were there have found each other.
 LONGEST_SEARCH = 3.0
+
+pytestmark = pytest.mark.alone
 
 # Takes the port of multicast DNS for itself alone, and says when it has it.
 HOG = """

@@ -458,6 +458,7 @@ def hold_out(wires: list[socket.socket], dripping: dict[socket.socket, bytes]) -
     return ends
 
 
+@pytest.mark.alone
 @pytest_twisted.ensureDeferred
 async def test_half_finished_handshakes_are_few_and_short(scene: Scene) -> None:
     """
@@ -529,6 +530,7 @@ async def test_claimed_key_has_to_be_proven_where_we_dial(scene: Scene) -> None:
     assert await scene.listed() == listed
 
 
+@pytest.mark.alone
 @pytest_twisted.ensureDeferred
 async def test_handshake_that_never_goes_on_is_given_up_where_we_dial(scene: Scene) -> None:
     """

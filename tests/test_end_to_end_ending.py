@@ -186,6 +186,7 @@ async def test_key_on_a_terminal_quits(stage: Stage, key: bytes) -> None:
     assert b"Traceback" not in node.output
 
 
+@pytest.mark.alone
 @pytest_twisted.ensureDeferred
 async def test_control_c_gives_up_what_does_not_arrive(stage: Stage) -> None:
     """

@@ -5,6 +5,7 @@ End to end: what a person reads when a text cannot be sent, and how it is sent a
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_twisted
 
 from tests.classic_programs import FullQueue, Listener, header, reset
@@ -45,6 +46,7 @@ async def test_refused_text_arrives_when_the_peer_has_come_up(stage: Stage) -> N
     await node.line_with("There is nothing to send again.")
 
 
+@pytest.mark.alone
 @pytest_twisted.ensureDeferred
 async def test_machine_that_does_not_answer_holds_nobody_up(stage: Stage) -> None:
     """
@@ -68,6 +70,7 @@ async def test_machine_that_does_not_answer_holds_nobody_up(stage: Stage) -> Non
     await listener.hears(header(node.port, "Netech", "into the dark"))
 
 
+@pytest.mark.alone
 @pytest_twisted.ensureDeferred
 async def test_quitting_waits_for_no_machine_that_does_not_answer(stage: Stage) -> None:
     """

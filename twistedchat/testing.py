@@ -40,14 +40,12 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IProtocolFactory,
-    IPushProducer,
     IReactorTCP,
     IReactorTime,
     ITLSTransport,
 )
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
@@ -57,7 +55,7 @@ from twistedchat.core.classic import Dialect, Kind, kind_of
 from twistedchat.core.entries import MOST_AHEAD, NOTHING, TEXT, Entry
 from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import Event, Progress, Sent, Speaker
-from twistedchat.core.history import LineOfHistory, Place, RoomRecord
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, line_of
 from twistedchat.core.identity import DeviceKey, Identity
 from twistedchat.core.invites import Invite
 from twistedchat.core.nearby import Nearby
@@ -77,6 +75,7 @@ from twistedchat.simulator import (
     shrink,
     simulate,
 )
+from twistedchat.simulator.ends import MOST_ON_THE_WAY, MemoryEnd
 from twistedchat.simulator.world import identity_of
 
 __all__ = [
@@ -112,10 +111,6 @@ OUTSIDE = "192.0.2.7"
 
 # Rounds of carrying bytes after which they are taken to go on for ever. A message needs two.
 MOST_ROUNDS = 10_000
-
-# Bytes on their way from one end to the other after which whoever writes them is told to wait: as
-# many as Twisted has for a socket.
-MOST_ON_THE_WAY = 64 * 1024
 
 # The first port of those that a system gives to outgoing connections (RFC 6335 section 6).
 FIRST_EPHEMERAL_PORT = 49152
@@ -676,47 +671,8 @@ class FakeNode:
 # --- a network in memory ----------------------------------------------------------------------
 
 
-class _BelowTls:
-    """
-    A `MemoryTransport` as its own TLS layer sees it.
-    """
-
-    def __init__(self, transport: MemoryTransport) -> None:
-        self._transport = transport
-
-    def __getattr__(self, name: str) -> object:
-        """
-        What makes no difference is the transport's.
-        """
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """
-        Write what is encrypted already.
-        """
-        self._transport.write_raw(data)
-
-    def loseConnection(self) -> None:  # noqa: N802 (Twisted calls it)
-        """
-        Close, TLS having said goodbye.
-        """
-        self._transport.is_closing = True
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
-        """
-        Have somebody to tell when too much is on its way.
-        """
-        self._transport.producer = producer
-
-    def unregisterProducer(self) -> None:  # noqa: N802
-        """
-        Have nobody to tell any more.
-        """
-        self._transport.producer = None
-
-
 @implementer(ITLSTransport)
-class MemoryTransport:
+class MemoryTransport(MemoryEnd):
     """
     One end of a connection in memory.
 
@@ -738,8 +694,9 @@ class MemoryTransport:
         is_lost: Whether the protocol was told that the connection is lost.
         is_paused: Whether nothing is to be handed over to the protocol.
         is_held: Whether nothing arrives any more of what this end writes, as with a pulled cable.
-        producer: Told when too much is on its way, and when it has arrived.
     """
+
+    protocol: IProtocol
 
     def __init__(
         self,
@@ -750,10 +707,9 @@ class MemoryTransport:
         *,
         is_client: bool = False,
     ) -> None:
+        super().__init__(host, peer, is_client=is_client)
         self.protocol = protocol
         self._clock = clock
-        self._is_client = is_client
-        self._tls: TLSMemoryBIOProtocol | None = None
         self.written: list[bytes] = []
         self.is_half_closed = False
         self.is_closing = False
@@ -761,10 +717,7 @@ class MemoryTransport:
         self.is_lost = False
         self.is_paused = False
         self.is_held = False
-        self.producer: IPushProducer | None = None
         self._is_choked = False
-        self._host = host
-        self._peer = peer
         self._on_the_way: list[bytes] = []
         self._has_read_all = False
 
@@ -778,15 +731,7 @@ class MemoryTransport:
         """
         return self.is_closing
 
-    def write(self, data: bytes) -> None:
-        """
-        Write bytes, which are dropped after a close as a real transport does.
-        """
-        if self._tls is not None:
-            self._tls.write(data)
-        else:
-            self.write_raw(data)
-
+    @override
     def write_raw(self, data: bytes) -> None:
         """
         Write bytes as they are to go over the wire.
@@ -799,26 +744,18 @@ class MemoryTransport:
             self._is_choked = True
             self.producer.pauseProducing()
 
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 (Twisted calls it)
-        """
-        Write bytes as one.
-        """
-        self.write(b"".join(iovec))
-
-    def loseWriteConnection(self) -> None:  # noqa: N802
+    def loseWriteConnection(self) -> None:  # noqa: N802 (Twisted calls it)
         """
         Close for writing only.
         """
         self.is_half_closed = True
 
-    def loseConnection(self) -> None:  # noqa: N802
+    @override
+    def close(self) -> None:
         """
-        Close once everything has been written.
+        Close without regard to TLS.
         """
-        if self._tls is not None:
-            self._tls.loseConnection()
-        else:
-            self.is_closing = True
+        self.is_closing = True
 
     def abortConnection(self) -> None:  # noqa: N802
         """
@@ -833,29 +770,7 @@ class MemoryTransport:
         """
         Go on with TLS: real, in memory.
         """
-        factory = TLSMemoryBIOFactory(
-            contextFactory,
-            self._is_client,
-            Factory.forProtocol(Protocol),
-            self._clock,
-        )
-        self._tls = factory.protocol(factory, self.protocol, False)
-        self.protocol = self._tls
-        self._tls.makeConnection(_BelowTls(self))
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
-        """
-        Have somebody to tell when too much is on its way; under TLS alone.
-        """
-        assert self._tls is not None  # noqa: S101 (nobody else has wanted it)
-        self._tls.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:  # noqa: N802
-        """
-        Have nobody to tell any more.
-        """
-        assert self._tls is not None  # noqa: S101 (likewise)
-        self._tls.unregisterProducer()
+        self.open_tls(contextFactory, self._clock)
 
     def pauseProducing(self) -> None:  # noqa: N802
         """
@@ -868,46 +783,6 @@ class MemoryTransport:
         Hand over again what comes.
         """
         self.is_paused = False
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """
-        Close.
-        """
-        self.loseConnection()
-
-    def getPeer(self) -> IPv4Address | IPv6Address:  # noqa: N802
-        """
-        The other side's address.
-        """
-        return self._peer
-
-    def getHost(self) -> IPv4Address | IPv6Address:  # noqa: N802
-        """
-        Our address.
-        """
-        return self._host
-
-    def getTcpNoDelay(self) -> bool:  # noqa: N802
-        """
-        Whether small packets are sent at once, which means nothing here.
-        """
-        return False
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
-        """
-        Do nothing.
-        """
-
-    def getTcpKeepAlive(self) -> bool:  # noqa: N802
-        """
-        Whether a silent connection is probed, which means nothing here.
-        """
-        return False
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
-        """
-        Do nothing.
-        """
 
     def lose(self, error: Exception | None = None) -> None:
         """
@@ -1596,18 +1471,7 @@ class MemoryJournal:
 
     def _keep_line(self, entry: Entry) -> None:
         self._last_line += 1
-        self._lines.append(
-            LineOfHistory(
-                self._last_line,
-                entry.room,
-                entry.author,
-                None,
-                entry.author == self.owner,
-                entry.seq,
-                entry.said.time / 1_000_000,
-                entry.said.body,
-            )
-        )
+        self._lines.append(line_of(self._last_line, entry, self.owner))
 
     def _copy_of_stored(self) -> dict[bytes, dict[DeviceKey, tuple[int, bytes]]]:
         return {room: dict(heads) for room, heads in self._stored.items()}

@@ -11,9 +11,10 @@ from enum import Enum
 from typing import TypeAlias
 
 from twistedchat.core.addresses import Address
+from twistedchat.core.entries import Entry
 from twistedchat.core.identity import DeviceKey
 
-__all__ = ["LineOfHistory", "Place", "RoomRecord", "Stay"]
+__all__ = ["LineOfHistory", "Place", "RoomRecord", "Stay", "line_of"]
 
 # Where something was said: in a room, a direct conversation included; or between a classic peer and
 # us, which is told by its address.
@@ -44,6 +45,26 @@ class LineOfHistory:
     seq: int
     time: float
     text: str
+
+
+def line_of(number: int, entry: Entry, owner: DeviceKey | None) -> LineOfHistory:
+    """
+    Tell what an entry says as a line.
+
+    Args:
+        number: Its place in the order in which everything came.
+        entry: A text.
+        owner: Whose history it is; ``None`` for nobody's.
+
+    Returns:
+        The line.
+    """
+    said = entry.said
+    is_ours = entry.author == owner
+    time = said.time / 1_000_000
+    return LineOfHistory(
+        number, entry.room, entry.author, None, is_ours, entry.seq, time, said.body
+    )
 
 
 class Stay(Enum):

@@ -21,7 +21,7 @@ from zope.interface import implementer
 from twistedchat.core.addresses import Address
 from twistedchat.core.entries import MOST_AHEAD, NOTHING, TEXT, Entry
 from twistedchat.core.errors import StoreError
-from twistedchat.core.history import LineOfHistory, Place, RoomRecord
+from twistedchat.core.history import LineOfHistory, Place, RoomRecord, line_of
 from twistedchat.core.identity import DeviceKey
 from twistedchat.core.rooms import MEMBERSHIP, order_of
 from twistedchat.core.sync import Chain
@@ -489,16 +489,7 @@ class SimulatedJournal:
         """
         entries = self._disk.entries(place) if isinstance(place, bytes) else []
         lines = [
-            LineOfHistory(
-                number,
-                entry.room,
-                entry.author,
-                None,
-                entry.author == self._owner,
-                entry.seq,
-                entry.said.time / 1_000_000,
-                entry.said.body,
-            )
+            line_of(number, entry, self._owner)
             for number, entry in enumerate(entries, start=1)
             if entry.said.kind == TEXT
         ]

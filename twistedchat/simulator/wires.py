@@ -4,10 +4,9 @@ The wires of a simulation: connections that can fail at any byte.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
@@ -22,22 +21,18 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITLSTransport,
 )
-from twisted.internet.protocol import Factory, Protocol
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from twistedchat.core.identity import KEY_LENGTH, DeviceKey
 from twistedchat.peers.tls import ALPN, ConnectionCreator
+from twistedchat.simulator.ends import MOST_ON_THE_WAY, MemoryEnd
 
 if TYPE_CHECKING:
     from twistedchat.simulator.network import Machine, Network
 
 __all__ = ["DELAYS", "End", "Wire"]
-
-# Bytes on their way from one end to the other after which whoever writes them is told to wait: as
-# many as Twisted has for a socket.
-MOST_ON_THE_WAY = 64 * 1024
 
 # How a connection that is to become a session begins: as a TLS record of the handshake does.
 HELLO = b"\x16"
@@ -188,7 +183,7 @@ class Wire:
 
 
 @implementer(ITLSTransport, IPushProducer)
-class End:
+class End(MemoryEnd):
     """
     One end of a connection: what a protocol has for a transport.
 
@@ -221,11 +216,11 @@ class End:
         *,
         is_client: bool,
     ) -> None:
+        super().__init__(address, peer, is_client=is_client)
         self.wire = wire
         self.machine = machine
         self.host = machine.host
-        self.is_client = is_client
-        self.protocol: IProtocol | None = None
+        self.protocol = None
         self.on_the_way = bytearray()
         self.signs: list[str] = []
         self.is_due = False
@@ -238,10 +233,6 @@ class End:
         self._is_paused = False
         self._is_choked = False
         self._has_read_all = False
-        self._producer: IPushProducer | None = None
-        self._tls: TLSMemoryBIOProtocol | _OpenTls | None = None
-        self._address = address
-        self._peer = peer
         self._loss: Exception | None = None
 
     def connect(self, protocol: IProtocol) -> None:
@@ -278,9 +269,9 @@ class End:
             # Nobody is there: the system says so.
             other.signs.append("reset")
             self.wire.send(other)
-        if self._is_choked and not self.on_the_way and self._producer is not None:
+        if self._is_choked and not self.on_the_way and self.producer is not None:
             self._is_choked = False
-            self._producer.resumeProducing()
+            self.producer.resumeProducing()
 
     @property
     def _is_over(self) -> bool:
@@ -327,9 +318,9 @@ class End:
             self.signs.append("fin")
         self.wire.send(self)
         self.wire.look()
-        if self._producer is not None:
-            self._producer.stopProducing()
-            self._producer = None
+        if self.producer is not None:
+            self.producer.stopProducing()
+            self.producer = None
         if self.protocol is not None:
             self.protocol.connectionLost(Failure(error))
 
@@ -342,15 +333,7 @@ class End:
         """
         return self.is_closing
 
-    def write(self, data: bytes) -> None:
-        """
-        Write bytes, which are dropped after a close as a real transport does.
-        """
-        if self._tls is not None:
-            self._tls.write(data)
-        else:
-            self.write_raw(data)
-
+    @override
     def write_raw(self, data: bytes) -> None:
         """
         Write bytes as they are to go over the wire.
@@ -361,9 +344,9 @@ class End:
             return
         self.on_the_way += data
         is_much = len(self.on_the_way) > MOST_ON_THE_WAY
-        if self._producer is not None and is_much and not self._is_choked:
+        if self.producer is not None and is_much and not self._is_choked:
             self._is_choked = True
-            self._producer.pauseProducing()
+            self.producer.pauseProducing()
         self.wire.send(self)
 
     def sign(self, sign: str) -> None:
@@ -374,13 +357,7 @@ class End:
             self.signs.append(sign)
             self.wire.send(self)
 
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 (Twisted calls it)
-        """
-        Write bytes as one.
-        """
-        self.write(b"".join(iovec))
-
-    def loseWriteConnection(self) -> None:  # noqa: N802
+    def loseWriteConnection(self) -> None:  # noqa: N802 (Twisted calls it)
         """
         Close for writing only.
         """
@@ -388,15 +365,7 @@ class End:
             self._is_half_closed = True
             self.sign("fin")
 
-    def loseConnection(self) -> None:  # noqa: N802
-        """
-        Close once everything has been written.
-        """
-        if self._tls is not None:
-            self._tls.loseConnection()
-        else:
-            self.close()
-
+    @override
     def close(self) -> None:
         """
         Close without regard to TLS.
@@ -431,35 +400,12 @@ class End:
         """
         assert self.protocol is not None  # noqa: S101 (who else starts it)
         if self.wire.network.is_tls_real:
-            factory = TLSMemoryBIOFactory(
-                contextFactory, self.is_client, Factory.forProtocol(Protocol), self.machine
-            )
-            tls = factory.protocol(factory, self.protocol, False)
-            self._tls = self.protocol = tls
-            tls.makeConnection(_BelowTls(self))
+            self.open_tls(contextFactory, self.machine)
         else:
             open_tls = _OpenTls(self, self.protocol, cast(ConnectionCreator, contextFactory))
             self._tls = open_tls
             self.protocol = cast(IProtocol, open_tls)
             open_tls.begin()
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
-        """
-        Have somebody to tell when too much is on its way.
-        """
-        if isinstance(self._tls, TLSMemoryBIOProtocol):
-            self._tls.registerProducer(producer, streaming)
-        else:
-            self._producer = producer
-
-    def unregisterProducer(self) -> None:  # noqa: N802
-        """
-        Have nobody to tell any more.
-        """
-        if isinstance(self._tls, TLSMemoryBIOProtocol):
-            self._tls.unregisterProducer()
-        else:
-            self._producer = None
 
     def pauseProducing(self) -> None:  # noqa: N802
         """
@@ -476,70 +422,6 @@ class End:
             loss = self._loss
             self.wire.network.at(0.0, lambda: self.lose(loss))
         self.wire.send(self.other)
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """
-        Close.
-        """
-        self.loseConnection()
-
-    def getPeer(self) -> IPv4Address:  # noqa: N802
-        """
-        The other side's address.
-        """
-        return self._peer
-
-    def getHost(self) -> IPv4Address:  # noqa: N802
-        """
-        Our address.
-        """
-        return self._address
-
-    def getTcpNoDelay(self) -> bool:  # noqa: N802
-        """
-        Whether small packets are sent at once, which means nothing here.
-        """
-        return False
-
-    def setTcpNoDelay(self, enabled: bool) -> None:  # noqa: N802
-        """
-        Do nothing.
-        """
-
-    def getTcpKeepAlive(self) -> bool:  # noqa: N802
-        """
-        Whether a silent connection is probed, which means nothing here.
-        """
-        return False
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:  # noqa: N802
-        """
-        Do nothing.
-        """
-
-
-class _BelowTls:
-    """
-    An `End` as its own TLS layer sees it.
-    """
-
-    def __init__(self, end: End) -> None:
-        self._end = end
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever it is)
-        return getattr(self._end, name)
-
-    def write(self, data: bytes) -> None:
-        self._end.write_raw(data)
-
-    def loseConnection(self) -> None:  # noqa: N802 (Twisted calls it)
-        self._end.close()
-
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:  # noqa: N802
-        self._end._producer = producer
-
-    def unregisterProducer(self) -> None:  # noqa: N802
-        self._end._producer = None
 
 
 class _OpenTls:

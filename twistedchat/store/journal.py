@@ -61,9 +61,10 @@ T = TypeVar("T")
 
 FILE = "journal.sqlite"
 
-# Entries in one commit. By a thousand its cost is shared among so many that it no longer counts,
-# and telling the reactor of them takes it a few milliseconds.
-LARGEST_GROUP = 1000
+# Entries in one commit. By hundreds its cost is shared among so many that it no longer counts; and
+# what a person says while thousands come waits for one such commit, with as many words that go into
+# the index behind it, and for the reactor, which is told of them in a millisecond or two.
+LARGEST_GROUP = 500
 
 # Entries of membership that stay in memory, half a megabyte of them. Who asks for more than that
 # lets the disk be read again.

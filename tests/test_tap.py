@@ -2,6 +2,7 @@
 The way in: the command line, and the services that it starts.
 """
 
+import gc
 import getpass
 import os
 import signal
@@ -603,6 +604,8 @@ class ServiceTestCase(TapTestCase):
         """
         Start it as twistd does.
         """
+        # Of what other tests leave nothing is to stay.
+        self.addCleanup(gc.unfreeze)
         chat.privilegedStartService()
         chat.startService()
 
@@ -635,6 +638,18 @@ class MakeServiceTests(ServiceTestCase):
         self.assertEqual([("127.0.0.1", 7071)], self.opened)
         self.assertEqual(1, self.limits_raised)
         self.start_and_stop_without_a_screen(chat)
+
+    def test_what_stays_for_good_is_not_collected_again(self) -> None:
+        """
+        Once everything has started, the garbage collector passes over what is there.
+        """
+        gc.unfreeze()
+        chat = self.make("--no-lan", parent=self.twistd(nodaemon=False))
+
+        self.start(chat)
+
+        self.assertGreater(gc.get_freeze_count(), len(gc.get_objects()))
+        self.stop(chat)
 
     def start_and_stop_without_a_screen(self, chat: Chat) -> None:
         """

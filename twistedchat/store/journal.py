@@ -61,9 +61,10 @@ T = TypeVar("T")
 
 FILE = "journal.sqlite"
 
-# Entries in one commit. By a thousand its cost is shared among so many that it no longer counts,
-# and telling the reactor of them takes it a few milliseconds.
-LARGEST_GROUP = 1000
+# Entries in one commit. By hundreds its cost is shared among so many that it no longer counts; and
+# what a person says while thousands come waits for one such commit, with as many words that go into
+# the index behind it, and for the reactor, which is told of them in a millisecond or two.
+LARGEST_GROUP = 500
 
 # Seconds for which receipts, and what the person has seen, wait for something to go with. In a busy
 # room they come by the dozen, and the thread need not be woken for each; and what is lost with the

@@ -81,9 +81,9 @@ QUICK_SESSIONS = 8
 # have said something, that is 45 kB.
 REPEAT_AFTER = 60.0
 
-# Bytes after which a receipt does not wait for its turn: a sixteenth of what may be on its way, so
+# Bytes after which a receipt does not wait for its turn: a quarter of what may be on its way, so
 # that nobody ever waits for receipts before going on.
-MOST_UNANSWERED = MOST_IN_FLIGHT // 16
+MOST_UNANSWERED = MOST_IN_FLIGHT // 4
 
 # Authors of whom one `Have` tells: each takes 150 bytes, and a frame holds 64 KiB.
 MOST_TOLD = 300

@@ -36,9 +36,9 @@ Chain: TypeAlias = tuple[bytes, DeviceKey]
 Heads: TypeAlias = Mapping[DeviceKey, tuple[int, bytes]]
 
 # Bytes of frames that may be on their way in one session before the other side has told that it has
-# stored some of them: enough that a fast peer is hardly idle while a commit runs, little enough that
-# a slow one makes us keep no more. What a person says meanwhile waits behind them on its way, and
-# so does the answer before it is on the other side's disk: some thirty milliseconds each. With four
+# stored some of them: enough that a fast peer hardly ever waits for a commit, little enough that a
+# slow one makes us keep no more. What a person says meanwhile waits behind them on its way, and so
+# does the answer before it is on the other side's disk: some thirty milliseconds each. With four
 # times as much, catching up was up to a quarter faster, and a line took twice as long.
 MOST_IN_FLIGHT = 128 * 1024
 

@@ -4,7 +4,7 @@ The exchange in rooms: where there is much to send, and where somebody says two 
 
 from typing_extensions import override
 
-from tests.people import PORT, Person, SessionCaller, hello
+from tests.people import MALLORY, PORT, Person, SessionCaller, hello
 from tests.test_rooms import RoomLiarTestCase
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, check_run, sign_run
 from twistedchat.core.events import CallerCame, ForkSeen, OutOfStep, Progress, RoomTextReceived
@@ -106,6 +106,59 @@ class NewcomerTests(RoomLiarTestCase):
             self.network.settle()
         sent = {frame.author for frame in self.caller.frames if isinstance(frame, RunFrame)}
         self.assertLessEqual({str(author.key) for author in authors}, sent)
+
+
+class AskingTests(RoomLiarTestCase):
+    """
+    Mallory holds what Dee said, who is in the room and not here.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let both be members.
+        """
+        super().setUp()
+        self.come_in()
+        self.ann.contacts.accept(DEE.key, "Dee", 0.0)
+        self.add(self.ann.key, DEE.key)
+        self.word, entries = sign_run(DEE, self.room, 1, NOTHING, (Said(1, TEXT, "hello"),))
+        held = {str(DEE.key): (1, entries[-1].hash.hex())}
+        self.have = Have(rooms={self.room.hex(): held})
+
+    def asked(self) -> list[Have]:
+        """
+        What Mallory was asked.
+        """
+        return [one for one in self.caller.frames if isinstance(one, Have) and one.asks]
+
+    def test_somebody_who_holds_more_is_asked_for_it(self) -> None:
+        """
+        For nothing but that, from what is held on.
+        """
+        self.caller.say(self.have)
+        self.network.settle()
+
+        (asked,) = self.asked()
+        self.assertEqual({self.room.hex(): {str(DEE.key): (0, NOTHING.hex())}}, asked.rooms)
+        self.send(self.word)
+        self.assertEqual(["hello"], self.heard()[:1])
+
+    def test_somebody_who_did_not_read_is_asked_when_they_do(self) -> None:
+        """
+        What cannot be said now is not forgotten.
+        """
+        link = self.ann.node._sessions.live[MALLORY.key]
+        producer = link.transport.producer  # type: ignore[attr-defined]
+        producer.pauseProducing()
+        self.caller.say(self.have)
+        self.network.settle()
+        self.assertEqual([], self.asked())
+
+        producer.resumeProducing()
+        self.network.settle()
+
+        self.assertEqual(1, len(self.asked()))
 
 
 class InvitedTests(RoomLiarTestCase):

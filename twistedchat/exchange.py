@@ -516,6 +516,14 @@ class Exchange:
             partner.is_behind = False
             self._tell(link, self._rooms.shared_with(partner.key))
         self.pump(link)
+        if partner is not None:
+            # It could not be asked.
+            self._asking.lacking(
+                (room, author)
+                for room, promises in partner.promises.items()
+                for author in promises
+                if author not in (self._our_key, partner.key)
+            )
 
     # Telling what we hold.
 

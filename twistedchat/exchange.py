@@ -118,7 +118,7 @@ class _Partner:
         refused: Chains of which we have told it that we can take no more yet.
         reading: How many runs are being read, to be sent to it.
         is_full: Whether something was not read since enough is on its way.
-        unanswered: Bytes that came in rooms since it was last told what we hold.
+        unanswered: Bytes that came in rooms since it was last told of all that came there.
         is_pumped: Whether it is being looked through what can be sent.
         is_behind: Whether it is to be told more as soon as it reads again.
     """
@@ -540,7 +540,6 @@ class Exchange:
             # Said once it reads again; what is said then is the latest.
             partner.is_behind = True
             return
-        partner.unanswered = 0
         held: dict[str, dict[str, tuple[int, str]]] = {}
         count = 0
         shared = self._rooms.shared_with(partner.key)
@@ -649,6 +648,7 @@ class Exchange:
         for link, partner in list(self._partners.items())[:count]:
             # The next time it is the turn of others.
             self._partners[link] = self._partners.pop(link)
+            partner.unanswered = 0
             shared = self._rooms.shared_with(partner.key)
             self._tell(link, [room for room in shared if room in self._to_tell])
         self._to_tell = {room: left - count for room, left in self._to_tell.items() if left > count}
@@ -1266,9 +1266,11 @@ class Exchange:
             return False
         self._receipts += 1
         partner.unanswered += sum(size_of(entry.said) for entry in entries)
-        return self._receipts > count < len(self._partners) and (
-            partner.unanswered < MOST_UNANSWERED
-        )
+        is_busy = self._receipts > count < len(self._partners)
+        if is_busy and partner.unanswered < MOST_UNANSWERED:
+            return True
+        partner.unanswered = 0
+        return False
 
     def _show(self, room: bytes, entries: tuple[Entry, ...]) -> None:
         author = entries[0].author

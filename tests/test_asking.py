@@ -69,12 +69,12 @@ class AskingTests(SynchronousTestCase):
         self.held.setdefault(link, {}).update(told)
         self.asking.lacking(told)
 
-    def come(self, chain: Chain, head: int) -> None:
+    def come(self, chain: Chain, head: int, link: PeerProtocol | None = None) -> None:
         """
         Let something come.
         """
         self.heads[chain] = head
-        self.asking.came(chain)
+        self.asking.came(chain, link)
 
     def leave(self, link: PeerProtocol) -> None:
         """
@@ -195,6 +195,48 @@ class AskingTests(SynchronousTestCase):
         self.leave(self.second)
 
         self.assertEqual([(self.first, [self.ann])], self.asked)
+
+    def test_somebody_else_who_holds_it_is_asked_soon(self) -> None:
+        """
+        However long those were waited for who claimed to hold it before.
+        """
+        self.tell(self.first, ann=10**6)
+        self.wait(5 * LONGEST_WAIT)
+        self.asked.clear()
+        self.asking.lacking([self.ann])
+        self.assertEqual([], self.asked)
+
+        self.tell(self.second, ann=1)
+        self.wait(ASK_AFTER)
+
+        self.assertEqual([(self.second, [self.ann])], self.asked)
+
+    def test_whoever_sends_other_chains_is_waited_for(self) -> None:
+        """
+        What is slow would be slower if everybody sent it.
+        """
+        self.tell(self.first, ann=9, bob=9)
+        self.tell(self.second, ann=9, bob=9)
+        for head in range(1, 9):
+            self.clock.advance(ASK_AFTER / 2)
+            self.come(self.ann, head, self.first)
+        self.assertEqual([(self.first, [self.ann, self.bob])], self.asked)
+
+        self.wait(2 * ASK_AFTER)
+
+        self.assertEqual((self.second, [self.ann, self.bob]), self.asked[-1])
+
+    def test_whoever_sends_other_chains_is_not_waited_for_for_ever(self) -> None:
+        """
+        They may never send the one that they said they hold.
+        """
+        self.tell(self.first, ann=10**6, bob=9)
+        self.tell(self.second, bob=9)
+        for head in range(1, round(LONGEST_WAIT / ASK_AFTER) + 3):
+            self.clock.advance(ASK_AFTER)
+            self.come(self.ann, head, self.first)
+
+        self.assertIn((self.second, [self.bob]), self.asked)
 
     def test_what_nobody_told_of_may_come(self) -> None:
         """

@@ -11,9 +11,11 @@ from twistedchat.core.events import CallerCame, ForkSeen, OutOfStep, Progress, R
 from twistedchat.core.frames import Have, RunFrame, frame_of_run
 from twistedchat.core.history import Stay
 from twistedchat.core.identity import Identity
+from twistedchat.core.rooms import adding
 from twistedchat.core.roster import RoomId
 from twistedchat.core.sync import MOST_IN_FLIGHT
 from twistedchat.core.trust import Decision
+from twistedchat.exchange import MOST_TOLD
 from twistedchat.posting import MOST_READ
 from twistedchat.testing import identity_of
 
@@ -160,6 +162,59 @@ class AskingTests(RoomLiarTestCase):
 
         self.assertEqual(1, len(self.asked()))
 
+    def test_what_came_is_acknowledged_though_it_could_not_be_said_at_once(self) -> None:
+        """
+        Else it would count as on its way for ever, though she has told of the same herself.
+        """
+        self.caller.say(self.have)
+        self.network.settle()
+        link = self.ann.node._sessions.live[MALLORY.key]
+        producer = link.transport.producer  # type: ignore[attr-defined]
+        producer.pauseProducing()
+        self.caller.say(frame_of_run(self.word))
+        self.network.settle()
+
+        producer.resumeProducing()
+        self.network.settle()
+
+        told = [authors[str(DEE.key)] for authors in self.told() if str(DEE.key) in authors]
+        self.assertEqual(1, told[-1][0])
+
+    def test_those_who_are_added_again_are_asked_for(self) -> None:
+        """
+        What was said before they were removed is part of the room once more.
+        """
+        self.caller.say(self.have)
+        self.network.settle()
+        self.done(self.ann.node.remove_from(RoomId(self.room), DEE.key))
+        before = len(self.asked())
+
+        self.add(self.ann.key, DEE.key)
+
+        self.assertGreater(len(self.asked()), before)
+
+    def test_those_who_are_added_late_are_asked_for(self) -> None:
+        """
+        However many others somebody else has invented before.
+        """
+        self.come_again()
+        zed, eve = identity_of("zed"), identity_of("eve")
+        self.ann.contacts.accept(zed.key, "Zed", 0.0)
+        self.add(self.ann.key, zed.key)
+        nobody = {f"{number:064x}": (1, "1" * 64) for number in range(9, MOST_TOLD + 9)}
+        self.caller.say(Have(rooms={self.room.hex(): nobody}))
+        caller = self.come(zed)
+        _, (word,) = sign_run(eve, self.room, 1, NOTHING, (Said(1, TEXT, "hello"),))
+        held = {str(eve.key): (1, word.hash.hex())}
+        caller.say(Have(rooms={self.room.hex(): {}}), Have(rooms={self.room.hex(): held}))
+        self.network.settle()
+
+        caller.say(frame_of_run(self.write(zed, adding(eve.key, "Eve"))))
+        self.network.settle()
+
+        asked = [one.rooms for one in caller.frames if isinstance(one, Have) and one.asks]
+        self.assertEqual([{self.room.hex(): {str(eve.key): (0, NOTHING.hex())}}], asked)
+
 
 class InvitedTests(RoomLiarTestCase):
     """
@@ -265,6 +320,25 @@ class ForkTests(RoomLiarTestCase):
             self.assertIn("do you see this?", other.heard)
             heard = [event.text for event in other.told(RoomTextReceived)]
             self.assertIn("do you see this?", heard)
+
+    def test_two_words_of_somebody_who_was_removed_are_proven_to_both(self) -> None:
+        """
+        Though neither lacks anything of hers that the other one holds.
+        """
+        self.stop(self.bob)
+        one, _ = self.says(self.base, "no")
+        self.tell(one, self.to_ann)
+        _, other = self.says(self.base, "yes")
+        _, other = self.says(other, "yes indeed")
+        self.bob.journal.append(other[len(self.base) :])
+        self.done(self.ann.node.remove_from(RoomId(self.room), DEE.key))
+
+        self.bob = self.make("bob", journal=self.bob.journal)
+        self.acquaint(self.ann, self.bob)
+        self.start(self.bob)
+        self.pass_time(60)
+
+        self.assert_both_know()
 
     def test_two_last_words_are_proven_to_both(self) -> None:
         """

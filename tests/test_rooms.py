@@ -293,6 +293,41 @@ class MembersTests(RoomsTestCase):
     Who comes and goes.
     """
 
+    def test_whoever_leaves_while_many_talk_knows_that_it_was_heard(self) -> None:
+        """
+        Later there is no turn in which they would be told.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        self.invite(self.bob, self.cy)
+        for person in (self.ann, self.cy):
+            person.node.send_text(self.room, "hello")
+        self.network.settle()
+
+        self.done(self.bob.node.leave_room(self.room))
+
+        left = self.bob.node._rooms.membership(self.record.room).left_with(self.bob.node.key)
+        receipt = self.bob.journal.receipt(self.record.room, self.ann.node.key)
+        self.assertEqual((1, 1), (left, receipt))
+
+    def test_whoever_spoke_while_they_were_removed_can_be_added_again(self) -> None:
+        """
+        They are invited in the same session.
+        """
+        self.invite(self.bob)
+        self.ann.journal.is_slow = True
+        self.ann.node.remove_from(self.room, self.bob.node.key)
+        self.network.settle()
+        self.bob.node.send_text(self.room, "hello")
+        self.network.settle()
+        self.ann.journal.is_slow = False
+        self.ann.journal.work()
+        self.wait()
+
+        self.invite(self.bob)
+        self.done(self.ann.node.send_text(self.room, "welcome back"))
+
+        self.assertEqual(("ann", "welcome back"), self.bob.heard[-1])
+
     def test_removed_hears_and_says_nothing_more(self) -> None:
         """
         What is said after somebody was removed does not reach them, nor what they say the others.

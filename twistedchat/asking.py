@@ -33,13 +33,17 @@ class _Wanted:
         head: How far we held it when that was looked at.
         due: When it is to be looked at again.
         wait: How many seconds everybody who is asked is given.
-        goal: How far whoever was asked last holds it.
+        link: Who was asked last.
+        since: When.
+        goal: How far they hold it.
         asked: Who was asked since something came.
     """
 
     head: int
     due: float
     wait: float
+    link: PeerProtocol | None = None
+    since: float = 0.0
     goal: int = 0
     asked: set[PeerProtocol] = field(default_factory=set)
 
@@ -71,6 +75,8 @@ class Asking:
         self._ask = ask
         self._wanted: dict[Chain, _Wanted] = {}
         self._timer: IDelayedCall | None = None
+        # When something that was asked for last came from somebody.
+        self._last_came: dict[PeerProtocol, float] = {}
 
     def close(self) -> None:
         """
@@ -91,18 +97,25 @@ class Asking:
             if chain not in self._wanted:
                 due = now + ASK_AFTER if self._is_here(chain[1]) else now
                 self._wanted[chain] = _Wanted(self._head(chain), due, ASK_AFTER)
+            elif not self._holders(chain).keys() <= self._wanted[chain].asked:
+                # However long those were waited for who were asked in vain.
+                wanted = self._wanted[chain]
+                wanted.due = min(wanted.due, now + ASK_AFTER)
         self._look()
 
-    def came(self, chain: Chain) -> None:
+    def came(self, chain: Chain, link: PeerProtocol | None) -> None:
         """
         More of a chain is on our disk.
 
         Args:
             chain: Which.
+            link: From whom, if they are still here.
         """
         wanted = self._wanted.get(chain)
         if wanted is None:
             return
+        if link is not None:
+            self._last_came[link] = self._clock.seconds()
         if not self._holders(chain):
             del self._wanted[chain]
         elif wanted.asked and self._head(chain) >= wanted.goal:
@@ -118,6 +131,7 @@ class Asking:
         Args:
             link: The connection.
         """
+        self._last_came.pop(link, None)
         for wanted in self._wanted.values():
             if link in wanted.asked:
                 wanted.asked.discard(link)
@@ -135,17 +149,28 @@ class Asking:
             elif head > wanted.head:
                 # It is coming.
                 wanted.head, wanted.wait, wanted.due = head, ASK_AFTER, now + ASK_AFTER
+            elif wanted.link in holders and self._is_busy(wanted, now):
+                wanted.due = now + ASK_AFTER
             else:
                 if holders.keys() <= wanted.asked:
                     wanted.asked.clear()
                     wanted.wait = min(2 * wanted.wait, LONGEST_WAIT)
                 link = next(link for link in holders if link not in wanted.asked)
                 wanted.asked.add(link)
+                wanted.link, wanted.since = link, now
                 wanted.goal, wanted.due = holders[link], now + wanted.wait
                 asked.setdefault(link, []).append(chain)
         for link, chains in asked.items():
             self._ask(link, chains)
         self._wait()
+
+    def _is_busy(self, wanted: _Wanted, now: float) -> bool:
+        # Whoever was asked sends other chains first. So slow a disk is not made faster by asking
+        # everybody for the same.
+        if wanted.link is None or wanted.link not in wanted.asked:
+            return False
+        last = self._last_came.get(wanted.link, wanted.since)
+        return wanted.since < last >= now - ASK_AFTER and now - wanted.since < LONGEST_WAIT
 
     def _wait(self) -> None:
         due = min((wanted.due for wanted in self._wanted.values()), default=None)

@@ -113,7 +113,10 @@ class _Partner:
         removed: The rooms of which we have told it that it was removed.
         cards: The last invitation of it to each room that we know.
         anew: The rooms of which it is to be told anew, and asked the same.
-        promises: How far it has told to hold what was said, by room: the number and the hash.
+        promises: What it has told last of each chain, by room: the number and the hash.
+        ahead: Chains of which it has told more than we hold, and how far.
+        sends: Chains of others of which it has sent us something: it waits for our word on these.
+        ended: Chains with an end for which it was compared what both hold.
         asked: How far it is to be sent what others said, since it asked for that.
         refused: Chains of which we have told it that we can take no more yet.
         reading: How many runs are being read, to be sent to it.
@@ -134,6 +137,9 @@ class _Partner:
     cards: dict[bytes, Card] = field(default_factory=dict)
     anew: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[DeviceKey, tuple[int, str]]] = field(default_factory=dict)
+    ahead: dict[Chain, int] = field(default_factory=dict)
+    sends: set[Chain] = field(default_factory=set)
+    ended: set[Chain] = field(default_factory=set)
     asked: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     refused: set[Chain] = field(default_factory=set)
     reading: int = 0
@@ -151,6 +157,8 @@ class _Partner:
         self.invited.discard(room)
         self.promises.pop(room, None)
         self.asked.pop(room, None)
+        for chain in [chain for chain in self.ahead if chain[0] == room]:
+            del self.ahead[chain]
         self.tell_anew(room)
 
     def tell_anew(self, room: bytes) -> None:
@@ -233,8 +241,6 @@ class Exchange:
         self._repeating: IDelayedCall | None = None
         self._repeated = 0
         self._arrivals = Arrivals(clock, rooms, contacts, publish)
-        # Of chains that we cannot take (yet), somebody holds more than we do.
-        self._not_yet: dict[bytes, set[DeviceKey]] = {}
         self._asking = Asking(
             clock,
             self._head,
@@ -462,6 +468,7 @@ class Exchange:
             for chain in ended:
                 # What was sent beyond the end is not going to be answered.
                 partner.outbox.rewind(chain)
+                self._compare_ended(link, partner, chain)
             fresh = [room for room in shared if room not in partner.told]
             lacking = filter(self._lacks, partner.dropped)
             again = [chain for chain in lacking if chain[0] in shared]
@@ -473,11 +480,23 @@ class Exchange:
                     partner.refused.discard(chain)
                 self._ask(link, again)
             self.pump(link)
-        promised = [(room, key) for room, keys in self._not_yet.items() for key in keys]
-        found = list(filter(self._lacks, promised))
-        for room, author in found:
-            self._not_yet[room].discard(author)
-        self._asking.lacking(found)
+        self._asking.lacking(
+            {
+                chain
+                for partner in self._partners.values()
+                for chain in partner.ahead
+                if self._lacks(chain)
+            }
+        )
+
+    def _compare_ended(self, link: PeerProtocol, partner: _Partner, chain: Chain) -> None:
+        # Nobody is going to ask the other one for more of it.
+        room, author = chain
+        told = partner.promises.get(room, {}).get(author)
+        is_third = author not in (self._our_key, partner.key)
+        if told is not None and is_third and chain not in partner.ended:
+            partner.ended.add(chain)
+            self._told(link, partner, chain, *told, is_doubtful=True)
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
@@ -518,12 +537,7 @@ class Exchange:
         self.pump(link)
         if partner is not None:
             # It could not be asked.
-            self._asking.lacking(
-                (room, author)
-                for room, promises in partner.promises.items()
-                for author in promises
-                if author not in (self._our_key, partner.key)
-            )
+            self._asking.lacking(list(partner.ahead))
 
     # Telling what we hold.
 
@@ -550,6 +564,7 @@ class Exchange:
                 # Whoever has left is told that we know it, and nothing else.
                 news = {author: one for author, one in news.items() if author == str(partner.key)}
                 is_first = False
+                partner.tell_anew(room)
             if not (news or is_first):
                 continue
             self._invite(link, partner, room)
@@ -591,10 +606,10 @@ class Exchange:
             seq, last = heads.get(author, (0, NOTHING))
             if seq > told.get(author, 0):
                 told[author] = seq
-                # Whoever has told us the same knows; but to its author it is the receipt.
+                # Whoever has told us the same knows; but to whoever sent it, it is the receipt.
                 one = (seq, last.hex())
-                is_known = author != partner.key and promises.get(author) == one
-                if is_first or authors is not None or not is_known:
+                is_owed = author == partner.key or (room, author) in partner.sends
+                if is_first or is_owed or promises.get(author) != one:
                     news[str(author)] = one
         return news
 
@@ -848,10 +863,14 @@ class Exchange:
             seq, their_hash = told[str(author)]
             head, _ = heads.get(author, (0, NOTHING))
             chain, is_third = (room, author), author not in (self._our_key, partner.key)
-            if author in promises or author in known or len(promises) < MOST_TOLD:
+            if author in known or author in promises or len(promises) < MOST_TOLD:
                 promises[author] = (seq, their_hash)
+                if seq > head and author != self._our_key:
+                    # It may be that we can take it later.
+                    partner.ahead[chain] = seq
+                else:
+                    partner.ahead.pop(chain, None)
             if author not in known:
-                self._promised(chain)
                 continue
             if frame.again or frame.asks:
                 partner.outbox.rewind(chain)
@@ -859,15 +878,15 @@ class Exchange:
                 partner.asked.setdefault(room, {})[author] = head
             if frame.dropped:
                 partner.outbox.pause(chain)
-            # Of what a third one said nothing is sent before it is asked for.
-            is_doubtful = frame.dropped or (
-                frame.asks if is_third else not partner.outbox.has(chain)
-            )
-            self._told(link, partner, chain, seq, their_hash, is_doubtful=is_doubtful)
+            # Of what a third one said nothing is sent before it is asked for; and where they have
+            # come to their end, nobody may ask.
             last = known[author]
-            if last is not None and seq > last:
-                self._promised(chain)
-                seq = last
+            is_first = not partner.outbox.has(chain)
+            is_to_be_sent = frame.asks or last is not None if is_third else True
+            is_doubtful = frame.dropped or frame.asks or (is_first and is_to_be_sent)
+            self._told(link, partner, chain, seq, their_hash, is_doubtful=is_doubtful)
+            if last is not None:
+                seq = min(seq, last)
             if seq <= head or author == self._our_key:
                 continue
             if author == partner.key:
@@ -879,22 +898,15 @@ class Exchange:
         if record is not None:
             self._check_invitation(partner, record)
 
-    def _promised(self, chain: Chain) -> None:
-        # It may be that we can take it later.
-        room, author = chain
-        keys = self._not_yet.setdefault(room, set())
-        if len(keys) < MOST_TOLD:
-            keys.add(author)
-
     def _holders_of_more(self, chain: Chain) -> dict[PeerProtocol, int]:
         room, author = chain
         if not self._lacks(chain):
             return {}
         head = self._head(chain)
         return {
-            link: partner.promises[room][author][0]
+            link: partner.ahead[chain]
             for link, partner in self._partners.items()
-            if partner.promises.get(room, {}).get(author, NONE)[0] > head
+            if partner.ahead.get(chain, 0) > head
             and partner.key != author
             and not partner.outbox.has_given_up(chain)
             and self._may_send(link)
@@ -908,7 +920,7 @@ class Exchange:
             for room, author in chains[start : start + MOST_ROOMS]:
                 seq, last = self._shown_head((room, author))
                 held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
-                end, _ = partner.promises.get(room, {}).get(author, NONE)
+                end = partner.ahead.get((room, author), 0)
                 self._arrivals.expect(room, partner.key, {author: end}, end - seq)
             link.say(Have(rooms=held, asks=True))
 
@@ -1193,6 +1205,7 @@ class Exchange:
             else:
                 self._part(link, partner, chain, self._journal.heads(run.room)[run.author][0])
         elif not taken:
+            self._has_sent(partner, chain)
             partner.told.get(run.room, {}).pop(run.author, None)
             self._tell(link, [run.room], [run.author])
             if (link, chain) in self._comparing:
@@ -1244,13 +1257,14 @@ class Exchange:
     def _has_stored(self, _: None, partner: _Partner, entries: tuple[Entry, ...]) -> None:
         room, author = entries[0].room, entries[0].author
         partner.outbox.told((room, author), entries[-1].seq)
+        self._has_sent(partner, (room, author))
         changed = self._rooms.stored(room, entries)
         self._show(room, entries)
         # Another session may have taken the place of that one by now.
         present = self._sessions.find(partner.key)
         if present is not None and not self._may_wait(partner, entries):
             self._tell(present, [room], [author])
-        self._asking.came((room, author))
+        self._asking.came((room, author), present)
         self._soon(entries[0])
         if changed:
             self.rooms_changed()
@@ -1259,10 +1273,16 @@ class Exchange:
             for one in list(self._partners.values()):
                 self._check_invitation(one, record)
 
+    def _has_sent(self, partner: _Partner, chain: Chain) -> None:
+        if chain[1] != partner.key:
+            partner.sends.add(chain)
+
     def _may_wait(self, partner: _Partner, entries: tuple[Entry, ...]) -> bool:
         # Where many talk, most receipts go with what is told in turn.
         first, count = entries[0], self._told_at_once()
-        if first.author != partner.key or self._rooms.find(first.room) is None:
+        is_shared = first.room in self._rooms.shared_with(partner.key)
+        if first.author != partner.key or self._rooms.find(first.room) is None or not is_shared:
+            # Whoever has left that room has no turn any more.
             return False
         self._receipts += 1
         partner.unanswered += sum(size_of(entry.said) for entry in entries)

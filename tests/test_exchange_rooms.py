@@ -11,7 +11,7 @@ from twistedchat.core.events import CallerCame, ForkSeen, OutOfStep, Progress, R
 from twistedchat.core.frames import Have, RunFrame, frame_of_run
 from twistedchat.core.history import Stay
 from twistedchat.core.identity import Identity
-from twistedchat.core.rooms import adding
+from twistedchat.core.rooms import adding, leaving
 from twistedchat.core.roster import RoomId
 from twistedchat.core.sync import MOST_IN_FLIGHT
 from twistedchat.core.trust import Decision
@@ -179,6 +179,20 @@ class AskingTests(RoomLiarTestCase):
 
         told = [authors[str(DEE.key)] for authors in self.told() if str(DEE.key) in authors]
         self.assertEqual(1, told[-1][0])
+
+    def test_whoever_leaves_is_told_though_somebody_else_brought_it(self) -> None:
+        """
+        What they send of it themselves is dropped, and would be on its way for ever.
+        """
+        caller = self.come(DEE)
+        caller.say(Have(rooms={self.room.hex(): {}}))
+        self.network.settle()
+
+        self.send(self.write(DEE, leaving(bytes(16))))
+
+        haves = [one.rooms for one in caller.frames if isinstance(one, Have)]
+        (told,) = [rooms for rooms in haves if str(DEE.key) in rooms.get(self.room.hex(), {})]
+        self.assertEqual([str(DEE.key)], list(told[self.room.hex()]))
 
     def test_those_who_are_added_again_are_asked_for(self) -> None:
         """

@@ -1267,6 +1267,9 @@ class Exchange:
         self._asking.came((room, author), present)
         self._soon(entries[0])
         if changed:
+            if author != partner.key and (leaver := self._sessions.find(author)) is not None:
+                # Somebody else brought that they leave, and what they send of it is dropped now.
+                self._tell(leaver, [room], [author])
             self.rooms_changed()
         record = self._rooms.find(room)
         if record is not None and self._rooms.is_awaited(room):

@@ -160,6 +160,23 @@ class FoundTests(SynchronousTestCase):
     What was found by many seeds, as it was shown then.
     """
 
+    def test_inviter_who_leaves_is_not_taken_to_have_told_all(self) -> None:
+        """
+        Whoever was added by somebody else waits for what that one said.
+        """
+        steps = (
+            (0.5, Start("ann", 94295)),
+            (0.5, Start("bob", -211947)),
+            (0.5, Start("cy", 0)),
+            (3.0, Found("ann", 0)),
+            (0.3, Add("ann", 0, "cy")),
+            (52.0, Add("cy", 0, "bob")),
+            (0.3, Leave("ann", 0)),
+        )
+        schedule = Schedule(60464, ("ann", "bob", "cy"), (), (), is_tls_real=True, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
     def test_whoever_declines_again_in_one_session_is_known_to_have(self) -> None:
         """
         Who shares a room anew with somebody hears what they hold, also where those never parted.

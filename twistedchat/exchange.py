@@ -1042,6 +1042,9 @@ class Exchange:
             return
         if card is None or record.founder not in promises:
             return
+        if self._rooms.membership(room).left_with(partner.key):
+            # It tells no more of what others said there, who may have added us.
+            return
         # What it has said itself, and nobody has seen yet, it tells nobody until it sends it.
         for key, seq in ((record.founder, card.word), (partner.key, card.mine)):
             promises[key] = max((seq, ""), promises.get(key, NONE))

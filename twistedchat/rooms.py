@@ -322,9 +322,9 @@ class Rooms:
             is_away: Tells of somebody whether they were dialled in vain.
 
         Returns:
-            In small rooms everybody; in large ones a few, so that each node has about twice as many
-            and all hang together: those that follow us in the order of keys, as on a ring. Those
-            who are away among them are no help, and so do not count.
+            In small rooms everybody. In large ones a few, so that each node has about twice as many
+            and all hang together, namely those that follow us in the order of keys, as on a ring.
+            Those who are away among them are no help, and so do not count.
         """
         wanted: dict[DeviceKey, None] = {}
         for record in self._records.values():

@@ -323,7 +323,7 @@ class Membership:
 
     def left_saying(self, key: DeviceKey) -> str | None:
         """
-        What the `leave` says by which somebody is out.
+        What the ``leave`` says by which somebody is out.
 
         Args:
             key: Who.

@@ -160,7 +160,7 @@ def adding(key: DeviceKey, name: str, left: str = "") -> tuple[str, str]:
     Args:
         key: Whom.
         name: What they are called.
-        left: What their `leave` says that is undone by this, where they have left.
+        left: What their ``leave`` says that is undone by this, where they have left.
 
     Returns:
         The kind and the body of an entry.
@@ -213,7 +213,7 @@ def order_of(entry: Entry) -> tuple[int, bytes, int]:
         entry: Which.
 
     Returns:
-        What to sort by: the hybrid logical clock, then the author, then the number.
+        What to sort by, which is the hybrid logical clock, then the author, then the number.
     """
     return entry.said.time, entry.author.raw, entry.seq
 

@@ -269,7 +269,7 @@ def report(schedule: Schedule, outcome: Outcome) -> str:
         outcome: How it ended.
 
     Returns:
-        Lines: who there was, the steps with their times, and what was wrong.
+        Text that tells who there was, the steps with their times, and what was wrong.
     """
     liars = f"; {', '.join(schedule.liars)} lies" if schedule.liars else ""
     pairs = "".join(f"; {one} and {other} are strangers" for one, other in schedule.strangers)

@@ -6,8 +6,16 @@ from typing_extensions import override
 
 from tests.people import MALLORY, PORT, Person, SessionCaller, hello
 from tests.test_rooms import RoomLiarTestCase
+from twistedchat.arrivals import MOST_SHOWN
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Run, Said, check_run, sign_run
-from twistedchat.core.events import CallerCame, ForkSeen, OutOfStep, Progress, RoomTextReceived
+from twistedchat.core.events import (
+    CallerCame,
+    CaughtUp,
+    ForkSeen,
+    OutOfStep,
+    Progress,
+    RoomTextReceived,
+)
 from twistedchat.core.frames import Have, RunFrame, frame_of_run
 from twistedchat.core.history import Stay
 from twistedchat.core.identity import Identity
@@ -73,6 +81,27 @@ class NewcomerTests(RoomLiarTestCase):
         self.assertEqual(11, self.heads(self.cy)[str(DEE.key)])
         sent = self.done(self.ann.node.send_text(self.cy.key, "are you there?"))
         self.assertEqual(Progress.DELIVERED, sent.progress)
+
+    def test_little_from_each_of_many_is_told_as_one_number(self) -> None:
+        """
+        It is not the authors that make a screenful.
+        """
+        authors = [identity_of(f"member {number}") for number in range(MOST_SHOWN + 1)]
+        for author in authors:
+            self.ann.contacts.accept(author.key, "x", 0.0)
+            self.ann.node.add_to(RoomId(self.room), author.key)
+        self.come_in()
+        said = [
+            sign_run(author, self.room, 1, NOTHING, (Said(1, TEXT, "hello"),)) for author in authors
+        ]
+        held = {str(entry.author): (1, entry.hash.hex()) for _, (entry,) in said}
+        self.caller.say(Have(rooms={self.room.hex(): held}))
+        self.network.settle()
+
+        self.send(*(run for run, _ in said))
+
+        self.assertEqual([], self.heard())
+        self.assertEqual([len(authors)], [event.texts for event in self.ann.told(CaughtUp)])
 
     def test_what_is_read_to_be_sent_counts_as_on_its_way(self) -> None:
         """

@@ -856,7 +856,7 @@ class Exchange:
     ) -> None:
         heads = self._journal.stored_heads(room)
         promises = partner.promises.setdefault(room, {})
-        lacking: list[Chain] = []
+        to_come: dict[DeviceKey, int] = {}
         told_of = [DeviceKey(bytes.fromhex(name)) for name in told]
         known = dict(self._rooms.authors(room, told_of))
         for author in told_of:
@@ -887,13 +887,12 @@ class Exchange:
             self._told(link, partner, chain, seq, their_hash, is_doubtful=is_doubtful)
             if last is not None:
                 seq = min(seq, last)
-            if seq <= head or author == self._our_key:
-                continue
-            if author == partner.key:
-                self._arrivals.expect(room, partner.key, {author: seq}, seq - head)
-            else:
-                lacking.append(chain)
-        self._asking.lacking(lacking)
+            if seq > head and author != self._our_key:
+                to_come[author] = seq
+        # Whoever sends it: each author their own, or whoever is asked.
+        much = sum(end - heads.get(author, (0, NOTHING))[0] for author, end in to_come.items())
+        self._arrivals.expect(room, partner.key, to_come, much)
+        self._asking.lacking([(room, author) for author in to_come if author != partner.key])
         record = self._rooms.find(room)
         if record is not None:
             self._check_invitation(partner, record)
@@ -914,14 +913,11 @@ class Exchange:
         }
 
     def _ask(self, link: PeerProtocol, chains: Sequence[Chain]) -> None:
-        partner = self._partners[link]
         for start in range(0, len(chains), MOST_ROOMS):
             held: dict[str, dict[str, tuple[int, str]]] = {}
             for room, author in chains[start : start + MOST_ROOMS]:
                 seq, last = self._shown_head((room, author))
                 held.setdefault(room.hex(), {})[str(author)] = (seq, last.hex())
-                end = partner.ahead.get((room, author), 0)
-                self._arrivals.expect(room, partner.key, {author: end}, end - seq)
             link.say(Have(rooms=held, asks=True))
 
     def _told(

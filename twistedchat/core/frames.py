@@ -121,8 +121,8 @@ class Have(_Tagged, frozen=True, tag="have"):
     Attributes:
         rooms: What is held; a room that is there at all is shared with the other side.
         read: How far a person has read, where they let others know.
-        again: Whether some of what the other side has sent since was not kept, and is to be sent
-            again from what is told here.
+        again: Whether what went on in these rooms before has gone past the sender: all is to be
+            told again, and sent from what is told here on.
         dropped: Whether what the other side has sent beyond what is told here was not kept, and no
             more of it is wanted for now.
         asks: Whether the other side is to send all that it holds now of these, from what is told

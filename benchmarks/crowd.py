@@ -11,6 +11,7 @@ JSON.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import re
 import sys
@@ -409,6 +410,10 @@ async def _meet(order: CrowdOrder) -> None:
         await crowd.gather()
         joined_at = time.monotonic()
         await crowd.write(WARM_UP, round(WARM_UP_SECONDS * order.rate), order.rate)
+        # A full pass of the garbage collector goes through all these nodes, and takes a third of a
+        # second; each by itself would take a sixty-fourth of that.
+        gc.collect()
+        gc.freeze()
         count = round(order.rate * order.seconds)
         paced_at, busy_at = time.monotonic(), time.process_time()
         await crowd.write(COUNTED, count, order.rate)

@@ -51,8 +51,16 @@ from twistedchat.core.frames import (
     size_of,
 )
 from twistedchat.core.history import RoomRecord, Stay
-from twistedchat.core.identity import DeviceKey, Identity
-from twistedchat.core.sync import MOST_IN_FLIGHT, Chain, Forked, Outbox, run_from, take_run
+from twistedchat.core.identity import DeviceKey, Identity, find_key
+from twistedchat.core.sync import (
+    MOST_IN_FLIGHT,
+    Chain,
+    Forked,
+    Outbox,
+    chain_of,
+    run_from,
+    take_run,
+)
 from twistedchat.core.trust import ContactList
 from twistedchat.interfaces import IJournal
 from twistedchat.peers.protocol import PeerProtocol
@@ -75,6 +83,11 @@ TELL_AFTER = 0.25
 # all nodes together tell no more than those of so many people would: somebody who lacks something
 # hears of it from one or another of them all the same.
 QUICK_SESSIONS = 8
+
+# Turns of which, where many talk, one tells all that is new, and the others what its receiver said.
+# All that so many people have said takes longer to compare than to hear it. Whoever lacks something
+# hears of that from each of the others in another turn.
+ALL_EVERY = 4
 
 # Seconds after which, in a large room, somebody else is told all that we hold there, and asked the
 # same: what went past both sides, for whatever reason, comes all the same. Where all of 300 members
@@ -114,7 +127,6 @@ class _Partner:
         cards: The last invitation of it to each room that we know.
         anew: The rooms of which it is to be told anew, and asked the same.
         promises: What it has told last of each chain, by room: the number and the hash.
-        ahead: Chains of which it has told more than we hold, and how far.
         sends: Chains of others of which it has sent us something: it waits for our word on these.
         ended: Chains with an end for which it was compared what both hold.
         asked: How far it is to be sent what others said, since it asked for that.
@@ -123,6 +135,7 @@ class _Partner:
         is_full: Whether something was not read since enough is on its way.
         unanswered: Bytes that came in rooms since it was last told of all that came there.
         is_pumped: Whether it is being looked through what can be sent.
+        turns: How often it was its turn to be told what is new in rooms.
         is_behind: Whether it is to be told more as soon as it reads again.
     """
 
@@ -137,13 +150,13 @@ class _Partner:
     cards: dict[bytes, Card] = field(default_factory=dict)
     anew: set[bytes] = field(default_factory=set)
     promises: dict[bytes, dict[DeviceKey, tuple[int, str]]] = field(default_factory=dict)
-    ahead: dict[Chain, int] = field(default_factory=dict)
     sends: set[Chain] = field(default_factory=set)
     ended: set[Chain] = field(default_factory=set)
     asked: dict[bytes, dict[DeviceKey, int]] = field(default_factory=dict)
     refused: set[Chain] = field(default_factory=set)
     reading: int = 0
     unanswered: int = 0
+    turns: int = 0
     is_full: bool = False
     is_pumped: bool = False
     is_behind: bool = False
@@ -157,8 +170,6 @@ class _Partner:
         self.invited.discard(room)
         self.promises.pop(room, None)
         self.asked.pop(room, None)
-        for chain in [chain for chain in self.ahead if chain[0] == room]:
-            del self.ahead[chain]
         self.tell_anew(room)
 
     def tell_anew(self, room: bytes) -> None:
@@ -228,6 +239,8 @@ class Exchange:
         # what the other side has told last.
         self._reading: set[tuple[PeerProtocol, Chain]] = set()
         self._comparing: dict[tuple[PeerProtocol, Chain], tuple[int, str]] = {}
+        # Who has told more of a chain than we hold, and how far.
+        self._ahead: dict[Chain, dict[PeerProtocol, int]] = {}
         self._told_out_of_step: set[DeviceKey] = set()
         # Of how many runs that came we do not know yet whether they are on the disk.
         self._storing: Counter[Chain] = Counter()
@@ -330,7 +343,7 @@ class Exchange:
     def _push(self, link: PeerProtocol, entries: list[Entry]) -> None:
         # Fresh from the pen: no need to read it back from the disk.
         partner = self._partners[link]
-        chain = (entries[0].room, entries[0].author)
+        chain = chain_of(entries[0].room, entries[0].author)
         after = partner.outbox.next_after(chain, entries[-1].seq)
         is_next = after == entries[0].seq - 1 and not self._is_reading(link, chain)
         is_offered = self._journal.offered(entries[0].room) >= entries[-1].seq
@@ -420,7 +433,8 @@ class Exchange:
             link: The connection.
         """
         if link.session is not None:
-            self._partners[link] = _Partner(link.session.their_key)
+            partner = _Partner(link.session.their_key, turns=len(self._partners))
+            self._partners[link] = partner
             self._repeat_later()
 
     def let_in(self, link: PeerProtocol) -> None:
@@ -462,7 +476,7 @@ class Exchange:
         for link, partner in list(self._partners.items()):
             shared = self._rooms.shared_with(partner.key)
             for room in (partner.told.keys() | partner.rooms).difference(shared):
-                partner.forget(room)
+                self._forget(link, partner, room)
                 # It may not know that we have parted, and what it tells meanwhile goes past us.
                 partner.anew.add(room)
             for chain in ended:
@@ -480,14 +494,17 @@ class Exchange:
                     partner.refused.discard(chain)
                 self._ask(link, again)
             self.pump(link)
-        self._asking.lacking(
-            {
-                chain
-                for partner in self._partners.values()
-                for chain in partner.ahead
-                if self._lacks(chain)
-            }
-        )
+        self._asking.lacking([chain for chain in self._ahead if self._lacks(chain)])
+
+    def _forget(self, link: PeerProtocol, partner: _Partner, room: bytes) -> None:
+        partner.forget(room)
+        for chain in [chain for chain in self._ahead if chain[0] == room]:
+            self._no_longer_ahead(link, chain)
+
+    def _no_longer_ahead(self, link: PeerProtocol, chain: Chain) -> None:
+        links = self._ahead.get(chain)
+        if links is not None and links.pop(link, None) is not None and not links:
+            del self._ahead[chain]
 
     def _compare_ended(self, link: PeerProtocol, partner: _Partner, chain: Chain) -> None:
         # Nobody is going to ask the other one for more of it.
@@ -496,7 +513,7 @@ class Exchange:
         is_third = author not in (self._our_key, partner.key)
         if told is not None and is_third and chain not in partner.ended:
             partner.ended.add(chain)
-            self._told(link, partner, chain, *told, is_doubtful=True)
+            self._told(link, partner, chain, told, self._shown_head(chain), is_doubtful=True)
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
@@ -518,6 +535,8 @@ class Exchange:
         partner = self._partners.pop(link, None)
         if partner is None:
             return
+        for chain in list(self._ahead):
+            self._no_longer_ahead(link, chain)
         self.posting.went(partner.key)
         self._claims.gone(partner.key)
         self._arrivals.gone(partner.key)
@@ -537,7 +556,7 @@ class Exchange:
         self.pump(link)
         if partner is not None:
             # It could not be asked.
-            self._asking.lacking(list(partner.ahead))
+            self._asking.lacking([chain for chain, links in self._ahead.items() if link in links])
 
     # Telling what we hold.
 
@@ -657,15 +676,23 @@ class Exchange:
     def _told_at_once(self) -> int:
         return max(1, min(QUICK_SESSIONS, QUICK_SESSIONS**2 // max(1, len(self._partners))))
 
+    def _is_busy(self) -> bool:
+        # More came since the last turn than can be answered in this one.
+        return self._receipts > self._told_at_once() < len(self._partners)
+
     def _tell_others(self) -> None:
         self._telling = None
-        self._receipts, count = 0, self._told_at_once()
+        count, is_busy = self._told_at_once(), self._is_busy()
+        self._receipts = 0
         for link, partner in list(self._partners.items())[:count]:
             # The next time it is the turn of others.
             self._partners[link] = self._partners.pop(link)
             partner.unanswered = 0
+            partner.turns += 1
+            is_all = not is_busy or partner.turns % ALL_EVERY == 0
             shared = self._rooms.shared_with(partner.key)
-            self._tell(link, [room for room in shared if room in self._to_tell])
+            rooms = [room for room in shared if room in self._to_tell]
+            self._tell(link, rooms, None if is_all else [partner.key])
         self._to_tell = {room: left - count for room, left in self._to_tell.items() if left > count}
         if self._to_tell:
             self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
@@ -735,7 +762,7 @@ class Exchange:
             head, _ = heads.get(author, (0, NOTHING))
             if last is not None:
                 head = min(head, last)
-            chain = (room, author)
+            chain = chain_of(room, author)
             if author not in (self._our_key, partner.key):
                 head = min(head, asked[author])
                 if partner.outbox.has(chain) >= head:
@@ -832,7 +859,7 @@ class Exchange:
                 self._publish(LetIn(contact))
             if room not in partner.rooms:
                 # What we told before it shared the room went past it.
-                partner.forget(room)
+                self._forget(link, partner, room)
                 partner.rooms.add(room)
                 self._tell(link, [room])
             elif frame.again:
@@ -857,19 +884,19 @@ class Exchange:
         heads = self._journal.stored_heads(room)
         promises = partner.promises.setdefault(room, {})
         to_come: dict[DeviceKey, int] = {}
-        told_of = [DeviceKey(bytes.fromhex(name)) for name in told]
+        told_of = {key: one for name, one in told.items() if (key := find_key(name)) is not None}
         known = dict(self._rooms.authors(room, told_of))
-        for author in told_of:
-            seq, their_hash = told[str(author)]
-            head, _ = heads.get(author, (0, NOTHING))
-            chain, is_third = (room, author), author not in (self._our_key, partner.key)
+        for author, theirs in told_of.items():
+            seq, chain = theirs[0], chain_of(room, author)
+            ours = heads.get(author, (0, NOTHING))
+            head, is_third = ours[0], author not in (self._our_key, partner.key)
             if author in known or author in promises or len(promises) < MOST_TOLD:
-                promises[author] = (seq, their_hash)
+                promises[author] = theirs
                 if seq > head and author != self._our_key:
                     # It may be that we can take it later.
-                    partner.ahead[chain] = seq
+                    self._ahead.setdefault(chain, {})[link] = seq
                 else:
-                    partner.ahead.pop(chain, None)
+                    self._no_longer_ahead(link, chain)
             if author not in known:
                 continue
             if frame.again or frame.asks:
@@ -884,7 +911,9 @@ class Exchange:
             is_first = not partner.outbox.has(chain)
             is_to_be_sent = frame.asks or last is not None if is_third else True
             is_doubtful = frame.dropped or frame.asks or (is_first and is_to_be_sent)
-            self._told(link, partner, chain, seq, their_hash, is_doubtful=is_doubtful)
+            if author == self._our_key:
+                ours = self._journal.offered_head(room)
+            self._told(link, partner, chain, theirs, ours, is_doubtful=is_doubtful)
             if last is not None:
                 seq = min(seq, last)
             if seq > head and author != self._our_key:
@@ -903,9 +932,10 @@ class Exchange:
             return {}
         head = self._head(chain)
         return {
-            link: partner.ahead[chain]
-            for link, partner in self._partners.items()
-            if partner.ahead.get(chain, 0) > head
+            link: seq
+            for link, seq in self._ahead.get(chain, {}).items()
+            for partner in [self._partners[link]]
+            if seq > head
             and partner.key != author
             and not partner.outbox.has_given_up(chain)
             and self._may_send(link)
@@ -925,26 +955,25 @@ class Exchange:
         link: PeerProtocol,
         partner: _Partner,
         chain: Chain,
-        seq: int,
-        their_hash: str,
+        theirs: tuple[int, str],
+        ours: tuple[int, bytes],
         *,
         is_doubtful: bool = False,
     ) -> None:
         room, author = chain
-        outbox = partner.outbox
-        head, our_hash = self._shown_head(chain)
-        if outbox.has_given_up(chain):
+        (seq, their_hash), (head, our_hash) = theirs, ours
+        if partner.outbox.has_given_up(chain):
             return
         if (link, chain) in self._comparing:
             # The last of what it tells meanwhile is all that counts.
-            self._comparing[link, chain] = seq, their_hash
+            self._comparing[link, chain] = theirs
         elif seq and seq == head and their_hash != our_hash.hex():
             self._part(link, partner, chain, seq)
         elif 0 < seq < head and is_doubtful:
             # What it holds may be another one's with the same numbers, where a journal was lost, a
             # key is used twice, or somebody says different things to different people. What it
             # tells later, it has got from us, unless it cannot take that.
-            self._comparing[link, chain] = seq, their_hash
+            self._comparing[link, chain] = theirs
             self._journal.read(room, author, seq - 1, 1).addCallbacks(
                 self._has_compared,
                 self._cannot_compare,
@@ -971,7 +1000,7 @@ class Exchange:
             self._part(link, partner, chain, seq)
             return
         self._agreed(partner, chain, seq, seq)
-        self._told(link, partner, chain, *told)
+        self._told(link, partner, chain, told, self._shown_head(chain))
         self.pump(link, chain[:1])
 
     def _agreed(self, partner: _Partner, chain: Chain, seq: int, head: int) -> None:
@@ -1161,7 +1190,7 @@ class Exchange:
         run = run_of_frame(frame)
         record = self._rooms.find(run.room)
         is_shared = run.room in self._rooms.shared_with(partner.key)
-        chain = (run.room, run.author)
+        chain = chain_of(run.room, run.author)
         if record is not None and not (is_shared and record.stay is Stay.JOINED):
             # Sent before it knew that one of us is no longer there, or not there yet.
             partner.drop(chain)
@@ -1281,15 +1310,14 @@ class Exchange:
 
     def _may_wait(self, partner: _Partner, entries: tuple[Entry, ...]) -> bool:
         # Where many talk, most receipts go with what is told in turn.
-        first, count = entries[0], self._told_at_once()
+        first = entries[0]
         is_shared = first.room in self._rooms.shared_with(partner.key)
         if first.author != partner.key or self._rooms.find(first.room) is None or not is_shared:
             # Whoever has left that room has no turn any more.
             return False
         self._receipts += 1
         partner.unanswered += sum(size_of(entry.said) for entry in entries)
-        is_busy = self._receipts > count < len(self._partners)
-        if is_busy and partner.unanswered < MOST_UNANSWERED:
+        if self._is_busy() and partner.unanswered < MOST_UNANSWERED:
             return True
         partner.unanswered = 0
         return False

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from twistedchat.core.errors import InvalidKey
 
-__all__ = ["DeviceKey", "Identity", "key_of_certificate", "parse_key"]
+__all__ = ["DeviceKey", "Identity", "find_key", "key_of_certificate", "parse_key"]
 
 KEY_LENGTH = 32
 
@@ -114,6 +114,8 @@ def _checked(raw: bytes) -> DeviceKey:
     return DeviceKey(raw)
 
 
+# A node reads the same few keys all day, and as one object each they take less room in tables.
+@lru_cache(maxsize=4096)
 def parse_key(text: str) -> DeviceKey:
     """
     Read a device key.
@@ -130,6 +132,22 @@ def parse_key(text: str) -> DeviceKey:
     if not _HEX.match(text):
         raise InvalidKey("That is no device key: it has 64 digits, 0 to 9 and a to f.")
     return _checked(bytes.fromhex(text))
+
+
+def find_key(text: str) -> DeviceKey | None:
+    """
+    Read a device key that may be none: see `parse_key`.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        The key, or ``None``.
+    """
+    try:
+        return parse_key(text)
+    except InvalidKey:
+        return None
 
 
 def key_of_certificate(certificate: x509.Certificate) -> DeviceKey:

@@ -3,10 +3,11 @@ The bounds of rooms and of the journal: what happens just below each of them, an
 """
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from itertools import count, pairwise
 
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
@@ -39,7 +40,7 @@ from twistedchat.core.rooms import (
 )
 from twistedchat.core.roster import RoomId
 from twistedchat.core.trust import Contacts
-from twistedchat.exchange import TELL_AFTER
+from twistedchat.exchange import ALL_EVERY, TELL_AFTER
 from twistedchat.posting import MOST_READ
 from twistedchat.rooms import (
     FULL_MESH,
@@ -528,6 +529,42 @@ class ExchangeBoundsTests(RoomLiarTestCase):
             self.send_now(self.write(MALLORY, (TEXT, "x" * 1000)))
 
         self.assertEqual([1, 2, 3], self.receipts())
+
+    def test_where_many_talk_few_turns_tell_all(self) -> None:
+        """
+        Most tell their receiver alone how far what they said has come; when it is quiet, all do.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        bob, mallory = str(self.bob.key), str(MALLORY.key)
+        for _ in range(4 * ALL_EVERY):
+            self.bob.node.send_text(RoomId(self.room), "hello")
+            self.send_now(self.texts(1))
+            self.pass_time(TELL_AFTER)
+
+        # Every other turn is Bob's.
+        told = self.told()
+        self.assertEqual(2, sum(bob in authors for authors in told))
+        self.assertGreaterEqual(sum(mallory in authors for authors in told), 2 * ALL_EVERY)
+        self.pass_time(2 * TELL_AFTER)
+        self.assertEqual(4 * ALL_EVERY, self.told()[-1][bob][0])
+
+    def test_where_many_talk_nothing_is_urgent(self) -> None:
+        """
+        Of what others say some waits to be written together, as soon as it is much.
+        """
+        self.patch(exchange, "QUICK_SESSIONS", 1)
+        append = self.ann.journal.append
+        urgent: list[bool] = []
+
+        def watched(entries: Sequence[Entry], *, is_urgent: bool = True) -> Deferred[None]:
+            urgent.append(is_urgent)
+            return append(entries, is_urgent=is_urgent)
+
+        self.patch(self.ann.journal, "append", watched)
+        for _ in range(3):
+            self.send_now(self.texts(1))
+
+        self.assertEqual([True, True, False], urgent)
 
     def ask(self, seq: int) -> None:
         """

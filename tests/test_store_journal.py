@@ -25,7 +25,7 @@ from twistedchat.core.history import RoomRecord, Stay
 from twistedchat.interfaces import IJournal
 from twistedchat.store import database
 from twistedchat.store import journal as journal_module
-from twistedchat.store.journal import LARGEST_GROUP, LONGEST_PUT_BY, Journal
+from twistedchat.store.journal import LARGEST_GROUP, LONGEST_GATHERING, LONGEST_PUT_BY, Journal
 from twistedchat.store.reading import MOST_ENTRIES
 from twistedchat.store.writing import STATEMENT_SIZES
 from twistedchat.testing import identity_of
@@ -623,6 +623,42 @@ class GroupTests(JournalTestCase):
         self.assertIsNone(self.successResultOf(second))
         self.assertEqual(2, self.later.hops)
 
+    def test_what_is_not_urgent_waits_for_others(self) -> None:
+        """
+        All that comes within a moment is written together.
+        """
+        for text in ("one", "two"):
+            self.journal.append(self.author.says(text), is_urgent=False)
+        self.assertEqual(0, len(self.later.jobs))
+        self.later.clock.advance(LONGEST_GATHERING)
+        self.later.settle()
+
+        self.assertEqual(1, self.later.hops)
+        self.assertEqual(2, self.journal.stored_heads(ROOM)[self.author.key][0])
+
+    def test_what_is_not_urgent_goes_with_what_is(self) -> None:
+        """
+        Nothing is left to be written when its moment is over.
+        """
+        self.journal.append(self.author.says("one"), is_urgent=False)
+        self.journal.append(self.author.says("two"))
+        self.later.settle()
+        self.assertEqual(2, self.journal.stored_heads(ROOM)[self.author.key][0])
+
+        self.later.clock.advance(LONGEST_GATHERING)
+        self.assertEqual(0, len(self.later.jobs))
+
+    def test_what_is_not_urgent_is_written_when_the_journal_is_closed(self) -> None:
+        """
+        Whoever closes it does not have to wait for that moment.
+        """
+        done = self.journal.append(self.author.says("one"), is_urgent=False)
+        self.journal.close()
+        self.assertEqual([], self.later.clock.getDelayedCalls())
+        self.later.settle()
+
+        self.assertIsNone(self.successResultOf(done))
+
     def test_groups_are_bounded(self) -> None:
         """
         However much waits, the reactor is told in pieces, and all of it is written.
@@ -851,19 +887,19 @@ class FailureTests(JournalTestCase):
             self.refuse(lost)
             self.assertEqual(2, len(events))
 
-    def test_receipt_is_written_with_the_next_group(self) -> None:
+    def test_receipt_that_cannot_be_written_goes_with_the_next(self) -> None:
         """
         What nobody waits for is not lost by a failure.
         """
         other = self.hold()
         self.journal.keep_receipt(ROOM, BOB, 1)
-        self.later.work()
-        # This one comes before the failure is known, and is not even tried.
-        self.journal.keep_receipt(ROOM, CARL, 2)
+        self.later.clock.advance(LONGEST_PUT_BY)
         self.later.settle()
         self.assertEqual(1, self.journal.receipt(ROOM, BOB))
         other.rollback()
-        self.append_now(self.continued().says("after"))
+        self.journal.keep_receipt(ROOM, CARL, 2)
+        self.later.clock.advance(LONGEST_PUT_BY)
+        self.later.settle()
 
         journal = self.open(self.here)
         self.assertEqual((1, 2), (journal.receipt(ROOM, BOB), journal.receipt(ROOM, CARL)))

@@ -69,6 +69,7 @@ from twistedchat.posting import MOST_READ, Posting
 from twistedchat.rooms import Rooms
 
 __all__ = [
+    "ALL_EVERY",
     "QUICK_SESSIONS",
     "REPEAT_AFTER",
     "TELL_AFTER",
@@ -693,7 +694,9 @@ class Exchange:
             shared = self._rooms.shared_with(partner.key)
             rooms = [room for room in shared if room in self._to_tell]
             self._tell(link, rooms, None if is_all else [partner.key])
-        self._to_tell = {room: left - count for room, left in self._to_tell.items() if left > count}
+        # What is told to some alone is told to everybody when fewer talk.
+        told = 0 if is_busy else count
+        self._to_tell = {room: left - told for room, left in self._to_tell.items() if left > told}
         if self._to_tell:
             self._telling = self._clock.callLater(TELL_AFTER, self._tell_others)
 
@@ -1246,7 +1249,9 @@ class Exchange:
                 self._storing[chain] -= 1
                 return result
 
-            self._journal.append(taken).addBoth(done).addCallbacks(
+            # In a busy room nobody sees whether it was a moment earlier.
+            is_urgent = record is None or not self._is_busy()
+            self._journal.append(taken, is_urgent=is_urgent).addBoth(done).addCallbacks(
                 self._has_stored,
                 lambda failure: self._not_kept(link, run.room, failure),
                 callbackArgs=(partner, taken),

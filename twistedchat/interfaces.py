@@ -363,13 +363,15 @@ class IJournal(Interface):
             room: Which.
         """
 
-    def append(entries: Sequence[Entry]) -> Deferred[None]:
+    def append(entries: Sequence[Entry], *, is_urgent: bool = True) -> Deferred[None]:
         """
         Keep entries.
 
         Args:
             entries: Each follows its author's head in its room, in order; the last one of each
                 author and room is signed.
+            is_urgent: Whether they are written at once; otherwise they may wait for others, for
+                less than anybody notices.
 
         Returns:
             Fires when all of them are on the disk, in the order of the calls. Fails with

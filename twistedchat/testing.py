@@ -1433,7 +1433,7 @@ class MemoryJournal:
         """
         return self._times.get(room, 0)
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+    def append(self, entries: Sequence[Entry], *, is_urgent: bool = True) -> Deferred[None]:
         """
         Keep entries: see `IJournal`.
         """

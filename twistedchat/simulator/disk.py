@@ -245,7 +245,7 @@ class SimulatedJournal:
 
     # What is written.
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+    def append(self, entries: Sequence[Entry], *, is_urgent: bool = True) -> Deferred[None]:
         """
         Keep entries: see `IJournal`.
 

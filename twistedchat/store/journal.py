@@ -42,6 +42,7 @@ from twistedchat.store.writing import (
     LOT,
     MOST_BEHIND,
     Append,
+    Aside,
     Chain,
     Fork,
     Head,
@@ -55,7 +56,7 @@ from twistedchat.store.writing import (
     Writer,
 )
 
-__all__ = ["LARGEST_GROUP", "MOST_MEMBERSHIP", "Journal"]
+__all__ = ["LARGEST_GROUP", "LONGEST_GATHERING", "LONGEST_PUT_BY", "MOST_MEMBERSHIP", "Journal"]
 
 T = TypeVar("T")
 
@@ -66,10 +67,14 @@ FILE = "journal.sqlite"
 # the index behind it, and for the reactor, which is told of them in a millisecond or two.
 LARGEST_GROUP = 500
 
-# Seconds for which receipts, and what the person has seen, wait for something to go with. In a busy
-# room they come by the dozen, and the thread need not be woken for each; and what is lost with the
-# process comes again when two next meet, or is seen twice.
-LONGEST_PUT_BY = 0.1
+# Seconds for which receipts, and what the person has seen, wait to be written together. In a busy
+# room they come by the dozen, and what somebody says need not share its commit with them; and what
+# is lost with the process comes again when two next meet, or is seen twice.
+LONGEST_PUT_BY = 1.0
+
+# Seconds for which entries that are not urgent wait for others to be written with. Where dozens of
+# people talk at a time, two or three come meanwhile, and each commit costs four changes of thread.
+LONGEST_GATHERING = 0.03
 
 # Entries of membership that stay in memory, half a megabyte of them. Who asks for more than that
 # lets the disk be read again.
@@ -253,6 +258,7 @@ class Journal:
         self._reads = self._writes if file is None else start_worker("journal-reader")
         # Filled by the reactor's thread and emptied by the writer's.
         self._waiting: deque[Item] = deque()
+        self._asides: deque[Aside] = deque()
         # Rooms in which our entries are being written anew.
         self._replacing: set[bytes] = set()
         # Goes up with each failure. What was appended before the reactor heard of it has the old
@@ -260,11 +266,12 @@ class Journal:
         self._generation = 0
         self._problem = ""
         self._is_failing = False
-        self._is_index_failing = False
+        self._is_putting_off = False
         # For the writer's thread alone: what failed last, and whether words are to go into the
         # index as soon as it comes to that.
         self._failed: tuple[int, Failure] | None = None
         self._is_to_index = False
+        self._gathering: IDelayedCall | None = None
         self._putting_by: IDelayedCall | None = None
         self._closing: list[Deferred[None]] = []
         self._is_closed = False
@@ -400,7 +407,7 @@ class Journal:
 
     # What is written.
 
-    def append(self, entries: Sequence[Entry]) -> Deferred[None]:
+    def append(self, entries: Sequence[Entry], *, is_urgent: bool = True) -> Deferred[None]:
         """
         Keep entries: see `twistedchat.interfaces.IJournal`.
 
@@ -425,7 +432,11 @@ class Journal:
         self._see_times(entries)
         done: Deferred[None] = Deferred()
         number = self._take_numbers(len(entries))
-        self._put(Append(self._generation, number, entries, ends, done))
+        item = Append(self._generation, number, entries, ends, done)
+        if is_urgent:
+            self._put(item)
+        else:
+            self._gather(item)
         return done
 
     def _head(self, chain: Chain) -> Head:
@@ -482,7 +493,7 @@ class Journal:
         if isinstance(place, Address):
             # All that was kept there has been told of.
             number = self._seen[place] = self._last
-        self._put_by(Look(self._generation, place, number))
+        self._put_by(Look(place, number))
 
     def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
         """
@@ -491,7 +502,7 @@ class Journal:
         if self.receipt(room, holder) == seq or self._closing:
             return
         self._receipts[room, holder] = seq
-        self._put_by(Receipt(self._generation, room, holder, seq))
+        self._put_by(Receipt(room, holder, seq))
 
     def keep_fork(self, entry: Entry) -> Deferred[bool]:
         """
@@ -575,15 +586,37 @@ class Journal:
         # One job for each item; all but the first find that it has been done already.
         self._writes.do(self._write)
 
-    def _put_by(self, item: Look | Receipt) -> None:
-        # Nobody waits for it. It goes with what is written next.
+    def _gather(self, item: Append) -> None:
+        # It goes with what is written next.
         self._waiting.append(item)
-        if self._putting_by is None:
-            self._putting_by = self._clock.callLater(LONGEST_PUT_BY, self._bring)
+        if self._gathering is None:
+            self._gathering = self._clock.callLater(LONGEST_GATHERING, self._bring)
 
     def _bring(self) -> None:
+        self._gathering = None
+        if self._waiting:
+            self._writes.do(self._write)
+
+    def _put_by(self, aside: Aside) -> None:
+        self._asides.append(aside)
+        if self._putting_by is None:
+            self._putting_by = self._clock.callLater(LONGEST_PUT_BY, self._bring_asides)
+
+    def _bring_asides(self) -> None:
         self._putting_by = None
-        self._writes.do(self._write)
+        self._writes.do(self._write_asides)
+
+    def _write_asides(self) -> None:
+        # In the writer's thread.
+        self._note_asides()
+        try:
+            self._writer.write_noted()
+        except Exception:  # noqa: BLE001 (as below)
+            self._reactor.callFromThread(self._put_off, Failure())
+
+    def _note_asides(self) -> None:
+        # In the writer's thread.
+        self._writer.note([self._asides.popleft() for _ in range(len(self._asides))])
 
     def _write(self) -> None:
         # In the writer's thread.
@@ -594,7 +627,6 @@ class Journal:
         generation = group[0].generation
         if self._failed is not None and generation <= self._failed[0]:
             failure = self._failed[1]
-            self._writer.note(group)
         else:
             try:
                 self._writer.write(group)
@@ -602,8 +634,7 @@ class Journal:
             except Exception:  # noqa: BLE001 (whatever it is, those who wait have to know)
                 failure = Failure()
                 self._failed = (generation, failure)
-        if failure is not None or not all(isinstance(item, Look | Receipt) for item in group):
-            self._reactor.callFromThread(self._settle, group, failure)
+        self._reactor.callFromThread(self._settle, group, failure)
         self._index_soon()
 
     def _next_group(self) -> list[Item]:
@@ -638,14 +669,14 @@ class Journal:
         try:
             self._writer.index(most)
         except Exception:  # noqa: BLE001 (as above)
-            self._reactor.callFromThread(self._not_indexed, Failure())
+            self._reactor.callFromThread(self._put_off, Failure())
             return False
         return True
 
-    def _not_indexed(self, failure: Failure) -> None:
-        # Nothing is lost: a search reads what is not in the index, and it is tried again.
-        if not self._is_index_failing:
-            self._is_index_failing = True
+    def _put_off(self, failure: Failure) -> None:
+        # Nothing is lost: it is tried again, and a search reads what is not in the index.
+        if not self._is_putting_off:
+            self._is_putting_off = True
             self._log.warn("{problem}", problem=self._in_words(failure))
 
     def _settle(self, group: list[Item], failure: Failure | None) -> None:
@@ -709,7 +740,7 @@ class Journal:
                 case Replace():
                     self._replacing.discard(item.chain[0])
         for item in group:
-            if not isinstance(item, Plain | Look | Receipt):
+            if not isinstance(item, Plain):
                 item.done.errback(StoreError(self._problem))
 
     def _in_words(self, failure: Failure) -> str:
@@ -783,9 +814,10 @@ class Journal:
         closed: Deferred[None] = Deferred()
         self._closing.append(closed)
         if len(self._closing) == 1:
-            if self._putting_by is not None:
-                self._putting_by.cancel()
-                self._bring()
+            for timer in (self._gathering, self._putting_by):
+                if timer is not None:
+                    timer.cancel()
+            self._bring()
             self._reads.do(self._close_reader)
         return closed
 
@@ -797,6 +829,7 @@ class Journal:
 
     def _close_writer(self) -> None:
         # In the writer's thread.
+        self._note_asides()
         self._writer.close()
         self._reactor.callFromThread(self._let_go)
 

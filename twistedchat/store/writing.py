@@ -26,6 +26,7 @@ __all__ = [
     "MOST_BEHIND",
     "STATEMENT_SIZES",
     "Append",
+    "Aside",
     "Chain",
     "Fork",
     "Head",
@@ -147,7 +148,6 @@ class Receipt:
     How far another node holds our entries.
     """
 
-    generation: int
     room: bytes
     holder: DeviceKey
     seq: int
@@ -159,7 +159,6 @@ class Look:
     Up to which number the person has seen what came to a place.
     """
 
-    generation: int
     place: Place
     number: int
 
@@ -223,7 +222,10 @@ class Replace:
     head: Head = field(default=(0, NOTHING))
 
 
-Item: TypeAlias = Append | Plain | Receipt | Look | Offer | Record | Fork | Replace
+Item: TypeAlias = Append | Plain | Offer | Record | Fork | Replace
+
+# What nobody waits for.
+Aside: TypeAlias = Receipt | Look
 
 
 @lru_cache(maxsize=128)
@@ -326,7 +328,7 @@ class Writer:
         self._indexed: int = connection.execute(
             "SELECT coalesce(max(last), 0) FROM lots"
         ).fetchone()[0]
-        # To be written together with whatever is written next.
+        # What nobody waits for.
         self._receipts: dict[Chain, int] = {}
         self._looks: dict[Place, int] = {}
         self._offers = offers
@@ -338,19 +340,35 @@ class Writer:
         """
         return self._last - self._indexed
 
-    def note(self, group: Iterable[Item]) -> None:
+    def note(self, asides: Iterable[Aside]) -> None:
         """
-        Remember what in a group nobody waits for, to be written with whatever is written next.
+        Remember what nobody waits for.
 
         Args:
-            group: What was queued.
+            asides: What, the latest last.
         """
-        for item in group:
-            match item:
+        for aside in asides:
+            match aside:
                 case Receipt():
-                    self._receipts[item.room, item.holder] = item.seq
+                    self._receipts[aside.room, aside.holder] = aside.seq
                 case Look():
-                    self._looks[item.place] = item.number
+                    self._looks[aside.place] = aside.number
+                case _:
+                    assert_never(aside)
+
+    def write_noted(self) -> None:
+        """
+        Write what was noted. If that fails it is still to be written.
+
+        A receipt comes again when the two next meet, and a text can be seen twice. Both outlive
+        this process in any case, and a power cut together with the next entry, which they need not
+        keep waiting for the disk.
+        """
+        noted = list(self._noted())
+        with self._numbered():
+            self._commit([*self._names(), *noted], is_synchronous=False)
+        self._receipts.clear()
+        self._looks.clear()
 
     def write(self, group: Sequence[Item]) -> None:
         """
@@ -359,13 +377,17 @@ class Writer:
         Args:
             group: What was queued. Each fork is told whether it is news.
         """
-        self.note(group)
-        try:
+        with self._numbered():
             match group:
                 case [Replace() as replace]:
                     self._replace(replace)
                 case _:
                     self._write(group)
+
+    @contextlib.contextmanager
+    def _numbered(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             for numbers in (self._rooms, self._keys, self._addresses):
                 numbers.not_written()
@@ -395,8 +417,8 @@ class Writer:
                     records.append((_INTO_RECORDS, self._record_columns(item.record)))
                 case Fork():
                     forks.append(item)
-                case Receipt() | Look() | Replace():
-                    # Noted already, or a group by itself.
+                case Replace():
+                    # A group by itself.
                     pass
                 case _:
                     assert_never(item)
@@ -405,18 +427,11 @@ class Writer:
             *_insertions(_INTO_PLAIN, 6, plain),
             *records,
             *((_OFFER, (seq, self._rooms.number(room))) for room, seq in offers.items()),
-            *self._noted(),
             *((_INTO_FORKS, [*self._columns(fork.entry), fork.entry.prev]) for fork in forks),
         ]
-        # A receipt comes again when the two next meet, and a text can be seen twice. Both outlive
-        # this process in any case, and a power cut together with the next entry, which they need
-        # not keep waiting for the disk.
-        is_synchronous = bool(entries or plain or records or offers or forks)
-        changed = self._commit([*self._names(), *statements], is_synchronous=is_synchronous)
+        changed = self._commit([*self._names(), *statements], is_synchronous=True)
         for fork, count in zip(reversed(forks), reversed(changed), strict=False):
             fork.is_news = count == 1
-        self._receipts.clear()
-        self._looks.clear()
         self._offers.clear()
         self._last = last
 
@@ -555,11 +570,11 @@ class Writer:
 
     def close(self) -> None:
         """
-        Let go of the file, after one more try to write what was to go with something else.
+        Let go of the file, after one more try to write what was noted.
         """
         with contextlib.suppress(sqlite3.Error):
             if self._receipts or self._looks:
-                self.write([])
+                self.write_noted()
         if self._opened is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._opened.close()

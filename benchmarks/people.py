@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from twistedchat.core.entries import NOTHING, TEXT, Entry, Said, direct_room, sign_run
@@ -105,9 +106,9 @@ def acquaint(state: Path, port: int, us: int, others: Iterable[int]) -> None:
 
 
 @implementer(IReactorFromThreads)
-class _Here:
+class _Here(Clock):
     """
-    A reactor and a thread in one: everything is done at once.
+    A reactor and a thread in one: everything is done at once, but for what has time.
     """
 
     def callFromThread(  # noqa: N802 (Twisted calls it)

@@ -20,10 +20,10 @@ from twistedchat.core.addresses import Address
 from twistedchat.core.entries import LARGEST_NUMBER, TEXT, Said
 from twistedchat.core.history import LineOfHistory, Place
 from twistedchat.store import journal as journal_module
-from twistedchat.store import writing
+from twistedchat.store import reading, writing
 from twistedchat.store.database import schema_steps
 from twistedchat.store.journal import Journal
-from twistedchat.store.reading import MOST_LONGER, SHORT, Reader
+from twistedchat.store.reading import MOST_LONGER, MOST_RANKED, SHORT, Reader
 from twistedchat.store.writing import LOT
 from twistedchat.testing import identity_of
 
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 # More than any test needs.
 PLENTY = 10**6
+
+# Texts that tell how often a word is said, where a test has to say no more of them.
+FEW = 4
 
 DAN = Address("192.0.2.4", 7070)
 EVE = Address("2001:db8::5", 7070)
@@ -456,9 +459,9 @@ class Watched(sqlite3.Connection):
         return super().execute(statement, values)
 
 
-class LongBeginningTests(HistoryTestCase):
+class AskedTestCase(HistoryTestCase):
     """
-    Beginnings that the index holds no lists of: the words that begin so are looked for.
+    What the index is asked for.
     """
 
     @override
@@ -474,24 +477,31 @@ class LongBeginningTests(HistoryTestCase):
             change.start()
             self.addCleanup(change.stop)
 
-    def asked(self, words: str) -> str:
+    def asked(self, words: str, place: Place | None = None) -> str:
         """
         What the index is asked for; all of the texts are found.
         """
         connection = sqlite3.connect(self.file, isolation_level=None, factory=Watched)
         self.addCleanup(connection.close)
-        lines = Reader(lambda: connection, OWNER).search(words, None, None, PLENTY)
+        lines = Reader(lambda: connection, OWNER).search(words, place, None, PLENTY)
         said = self.result(self.journal.history(None, 0.0, None, PLENTY))
         typed = words.split()
         self.assertEqual(
             [
                 line.text
                 for line in said
-                if all(any(w.startswith(t) for w in line.text.split()) for t in typed)
+                if place in (None, line.place)
+                and all(any(w.startswith(t) for w in line.text.split()) for t in typed)
             ],
             texts(lines),
         )
         return connection.asked
+
+
+class LongBeginningTests(AskedTestCase):
+    """
+    Beginnings that the index holds no lists of: the words that begin so are looked for.
+    """
 
     def test_few_longer_words_are_named(self) -> None:
         """
@@ -499,9 +509,9 @@ class LongBeginningTests(HistoryTestCase):
         """
         self.append(self.bob.says("anyway", "anyways so", "anyon", "anyway anyways", "zzzzz"))
 
-        self.assertEqual('body : (("anyway" OR "anyways"))', self.asked("anyway"))
-        self.assertEqual('body : (("anyways") AND "so" *)', self.asked("so anyways"))
-        self.assertEqual('body : (("zzzzz"))', self.asked("zzzzz"))
+        self.assertEqual('body : ("anyway" OR "anyways")', self.asked("anyway"))
+        self.assertEqual('(body : "so" *) NOT "" AND body : ("anyways")', self.asked("anyways so"))
+        self.assertEqual('body : ("zzzzz")', self.asked("zzzzz"))
 
     def test_word_that_was_never_said_stays_a_beginning(self) -> None:
         """
@@ -510,7 +520,7 @@ class LongBeginningTests(HistoryTestCase):
         self.append(self.bob.says("anyway", "zzzzz"))
 
         for word in ("aaaaa", "anyways", "zzzzzz"):
-            self.assertEqual(f'body : ("{word}" *)', self.asked(word))
+            self.assertEqual(f'body : "{word}" *', self.asked(word))
 
     def test_short_beginnings_are_lists_of_the_index(self) -> None:
         """
@@ -519,8 +529,8 @@ class LongBeginningTests(HistoryTestCase):
         self.append(self.bob.says("anyway"))
 
         short = "anyway"[:SHORT]
-        self.assertEqual(f'body : ("{short}" *)', self.asked(short))
-        self.assertEqual('body : (("anyway"))', self.asked("anyway"[: SHORT + 1]))
+        self.assertEqual(f'body : "{short}" *', self.asked(short))
+        self.assertEqual('body : ("anyway")', self.asked("anyway"[: SHORT + 1]))
         lists = " ".join(map(str, range(1, SHORT + 1)))
         self.assertIn(f"prefix = '{lists}'", "".join(schema_steps()))
 
@@ -531,16 +541,80 @@ class LongBeginningTests(HistoryTestCase):
         words = [f"begin{number:02}" for number in range(MOST_LONGER)]
         self.append(self.bob.says(" ".join(words), "other things", *words))
         self.assertEqual(MOST_LONGER - 1, self.asked("begin").count(" OR "))
-        self.assertEqual(
-            'body : ("begin" * AND ("other") AND ("things"))', self.asked("begin other things")
-        )
+        self.assertIn('body : "begin" *', self.asked("begin other things"))
 
         self.append(self.bob.says("begins"))
 
-        self.assertEqual('body : ("begin" *)', self.asked("begin"))
+        self.assertEqual('body : "begin" *', self.asked("begin"))
         many = [f"begin{number:02}" for number in range(MOST_LONGER + 1)]
         self.assertNotIn(" OR ", self.asked(" ".join(many)))
         self.assertEqual(MOST_LONGER + 1, self.asked(" ".join(many)).count("*"))
+
+
+class RankTests(AskedTestCase):
+    """
+    In which order the index is asked for words.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Have few texts tell how often a word is said.
+        """
+        super().setUp()
+        change = mock.patch.object(reading, "SAMPLE", FEW)
+        change.start()
+        self.addCleanup(change.stop)
+
+    def test_rarest_word_is_asked_for_first(self) -> None:
+        """
+        However they were typed, and each in brackets with all that are rarer.
+        """
+        self.append(self.bob.says("all", *["all some"] * (FEW + 1), *["all"] * 3))
+        self.append(self.bob.says("all some few", *["all"] * FEW))
+
+        asked = '((body : "few" *) NOT "" AND body : "some" *) NOT "" AND body : "all" *'
+        for words in ("all some few", "some few all"):
+            self.assertEqual(asked, self.asked(words), words)
+
+    def test_place_is_ranked_as_a_word_is(self) -> None:
+        """
+        In front of a word that is said everywhere, and behind one that is rare.
+        """
+        self.append(self.bob.says(*["all"] * FEW))
+        self.append(Author("Bob", OTHER_ROOM).says(*["all"] * FEW, "all rare"))
+        self.append(self.bob.says("all", "all"))
+
+        self.assertRegex(
+            self.asked("all", OTHER_ROOM), r'^\(place : r\d\) NOT "" AND body : "all" \*$'
+        )
+        self.assertRegex(
+            self.asked("rare", OTHER_ROOM), r'^\(body : "rare" \*\) NOT "" AND place : r\d$'
+        )
+
+    def test_word_alone_needs_no_brackets(self) -> None:
+        """
+        One word has nothing to be ranked with.
+        """
+        self.append(self.bob.says("all"))
+
+        self.assertEqual('body : "all" *', self.asked("all"))
+
+    def test_words_of_a_page_are_not_all_ranked(self) -> None:
+        """
+        Brackets within each other have a bound; what is beyond that follows without.
+        """
+        words = [f"w{number:02}" for number in range(MOST_RANKED + 2)]
+        self.append(self.bob.says(" ".join(words), *words, *[words[0]] * FEW))
+
+        self.assertTrue(
+            self.asked(" ".join(words[:-2])).endswith(f'NOT "" AND body : "{words[0]}" *')
+        )
+        asked = self.asked(" ".join(words))
+        self.assertEqual(MOST_RANKED, asked.count("("))
+        first, *_, last = words
+        self.assertTrue(asked.startswith("(" * MOST_RANKED + f'body : "{first}" *'), asked)
+        self.assertTrue(asked.endswith(f'AND body : "{last}" *'), asked)
 
 
 class IndexTests(HistoryTestCase):

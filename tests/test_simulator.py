@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,7 +26,7 @@ from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import Posting
 from twistedchat.rooms import Rooms
 from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink, simulate
-from twistedchat.simulator.disk import AFTER, SimulatedJournal
+from twistedchat.simulator.disk import AFTER, BEFORE, BETWEEN, SimulatedJournal
 from twistedchat.simulator.lies import Lie
 from twistedchat.simulator.steps import (
     Add,
@@ -219,6 +220,27 @@ class FoundTests(SynchronousTestCase):
             (84.62, Leave("ann", 0)),
         )
         schedule = Schedule(2910, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_whoever_left_before_being_known_there_has_left(self) -> None:
+        """
+        A node killed when only that they leave was on the disk does not wait to be let in.
+        """
+        steps = (
+            (0.0, Start("ann", -6)),
+            (0.0, Start("bob", 0)),
+            (1.1, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (8.72, KillAt("ann", BEFORE)),
+            (22.42, KillAt("bob", BETWEEN)),
+            (2.02, Leave("bob", 0)),
+            (13.34, Start("ann", 1)),
+            (45.26, Say("ann", 0, "ann56", 30, 0)),
+        )
+        names = ("ann", "bob", "cy", "dee", "eve")
+        strangers = tuple(pair for pair in combinations(names, 2) if "bob" not in pair)
+        schedule = Schedule(21659, names, (), strangers, is_tls_real=False, steps=steps)
 
         self.assertEqual("", replay(schedule).fault)
 

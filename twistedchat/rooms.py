@@ -95,8 +95,12 @@ class Rooms:
             membership = self._memberships[room] = Membership(room)
             membership.take(entries)
         for record in list(self._records.values()):
-            member = self.membership(record.room).find(our_key)
-            if record.stay is Stay.JOINED and member is not None and not member.is_in:
+            membership = self.membership(record.room)
+            member = membership.find(our_key)
+            # Where we do not know yet that we were let in, we know whether we have left.
+            has_left = membership.left_saying(our_key) is not None
+            is_out = has_left or (member is not None and not member.is_in)
+            if record.stay is Stay.JOINED and is_out:
                 # We ended in the middle of noting that we are not there any more.
                 self._records[record.room] = replace(record, stay=Stay.LEFT)
         self._mates: dict[DeviceKey, list[bytes]] = {}

@@ -223,6 +223,27 @@ class AskingTests(RoomLiarTestCase):
         (told,) = [rooms for rooms in haves if str(DEE.key) in rooms.get(self.room.hex(), {})]
         self.assertEqual([str(DEE.key)], list(told[self.room.hex()]))
 
+    def test_whoever_leaves_and_does_not_read_is_told_when_they_do(self) -> None:
+        """
+        They share that room no more by then, and wait for nothing else.
+        """
+        caller = self.come(DEE)
+        caller.say(Have(rooms={self.room.hex(): {}}))
+        self.network.settle()
+        link = self.ann.node._sessions.live[DEE.key]
+        producer = link.transport.producer  # type: ignore[attr-defined]
+        producer.pauseProducing()
+        caller.say(frame_of_run(self.write(DEE, leaving(bytes(16)))))
+        self.network.settle()
+        before = len(caller.frames)
+
+        producer.resumeProducing()
+        self.network.settle()
+
+        haves = [one.rooms for one in caller.frames[before:] if isinstance(one, Have)]
+        (told,) = [rooms[self.room.hex()] for rooms in haves if self.room.hex() in rooms]
+        self.assertEqual({str(DEE.key): 1}, {name: seq for name, (seq, _) in told.items()})
+
     def test_those_who_are_added_again_are_asked_for(self) -> None:
         """
         What was said before they were removed is part of the room once more.

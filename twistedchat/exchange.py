@@ -124,6 +124,7 @@ class _Partner:
         unanswered: Bytes that came in rooms since it was last told of all that came there.
         is_pumped: Whether it is being looked through what can be sent.
         is_behind: Whether it is to be told more as soon as it reads again.
+        owed: The rooms of which it is to be told then that we hold what it said.
     """
 
     key: DeviceKey
@@ -147,6 +148,7 @@ class _Partner:
     is_full: bool = False
     is_pumped: bool = False
     is_behind: bool = False
+    owed: dict[bytes, None] = field(default_factory=dict)
 
     def forget(self, room: bytes) -> None:
         """
@@ -531,13 +533,18 @@ class Exchange:
             link: The connection.
         """
         partner = self._partners.get(link)
-        if partner is not None and partner.is_behind:
+        if partner is None:
+            return
+        if partner.is_behind:
+            shared = self._rooms.shared_with(partner.key)
+            owed = [room for room in partner.owed if room not in shared]
             partner.is_behind = False
-            self._tell(link, self._rooms.shared_with(partner.key))
+            partner.owed.clear()
+            self._tell(link, shared)
+            self._tell(link, owed, [partner.key])
         self.pump(link)
-        if partner is not None:
-            # It could not be asked.
-            self._asking.lacking(list(partner.ahead))
+        # It could not be asked.
+        self._asking.lacking(list(partner.ahead))
 
     # Telling what we hold.
 
@@ -553,6 +560,9 @@ class Exchange:
         if link.is_choked:
             # Said once it reads again; what is said then is the latest.
             partner.is_behind = True
+            if partner.key in (authors or ()):
+                # It may not share these any more by then.
+                partner.owed.update(dict.fromkeys(rooms))
             return
         held: dict[str, dict[str, tuple[int, str]]] = {}
         count = 0

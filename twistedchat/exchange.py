@@ -472,15 +472,9 @@ class Exchange:
                 partner.outbox.rewind(chain)
                 self._compare_ended(link, partner, chain)
             fresh = [room for room in shared if room not in partner.told]
-            lacking = filter(self._lacks, partner.dropped)
-            again = [chain for chain in lacking if chain[0] in shared]
             if fresh:
                 self._tell(link, fresh)
-            if again:
-                for chain in again:
-                    del partner.dropped[chain]
-                    partner.refused.discard(chain)
-                self._ask(link, again)
+            self._ask_again(link, partner)
             self.pump(link)
         self._asking.lacking(
             {
@@ -499,6 +493,22 @@ class Exchange:
         if told is not None and is_third and chain not in partner.ended:
             partner.ended.add(chain)
             self._told(link, partner, chain, *told, is_doubtful=True)
+
+    def _ask_again(self, link: PeerProtocol, partner: _Partner) -> None:
+        # For what came before it could be taken, once the other side reads.
+        if link.is_choked:
+            return
+        shared = self._rooms.shared_with(partner.key)
+        lacking = filter(self._lacks, partner.dropped)
+        again = [chain for chain in lacking if chain[0] in shared]
+        for chain in again:
+            del partner.dropped[chain]
+            partner.refused.discard(chain)
+        # Of those who hold what a third one said one is asked.
+        thirds = {chain for chain in again if chain[1] != partner.key}
+        held = {chain for chain in thirds if self._holders_of_more(chain)}
+        self._asking.begin_anew(held)
+        self._ask(link, [chain for chain in again if chain not in held])
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
@@ -544,6 +554,7 @@ class Exchange:
             self._tell(link, owed, [partner.key])
         self.pump(link)
         # It could not be asked.
+        self._ask_again(link, partner)
         self._asking.lacking(list(partner.ahead))
 
     # Telling what we hold.

@@ -131,12 +131,13 @@ class JournalMachine(RuleBasedStateMachine):
         with contextlib.closing(sqlite3.connect(Path(self.folder.name) / "journal.sqlite")) as held:
             held.execute("BEGIN IMMEDIATE")
             lost = self.journal.append(self.author("Bob", ROOM).says(said))
-            self.journal.keep_plain(address, None, said.body, is_ours=False, time=1.0)
+            plain = self.journal.keep_plain(address, None, said.body, is_ours=False, time=1.0)
             self.journal.looked_at(place)
         self.model.looked_at(place)
         failures: list[type[Exception] | None] = []
-        lost.addErrback(lambda failure: failures.append(failure.check(StoreError)))
-        assert failures == [StoreError]
+        for promised in (lost, plain):
+            promised.addErrback(lambda failure: failures.append(failure.check(StoreError)))
+        assert failures == [StoreError, StoreError]
 
     @rule(room=rooms, stay=st.sampled_from(Stay), name=st.sampled_from(["Hall", "Attic"]))
     def keep_room(self, room: bytes, stay: Stay, name: str) -> None:

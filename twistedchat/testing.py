@@ -1593,14 +1593,18 @@ class MemoryJournal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep a classic message: see `IJournal`.
         """
-        self._last_line += 1
-        self._lines.append(
-            LineOfHistory(self._last_line, address, None, name, is_ours, 0, time, text)
-        )
+
+        def keep() -> None:
+            self._last_line += 1
+            self._lines.append(
+                LineOfHistory(self._last_line, address, None, name, is_ours, 0, time, text)
+            )
+
+        return self._do(keep)
 
     def history(
         self, place: Place | None, since: float, before: LineOfHistory | None, most: int

@@ -358,10 +358,11 @@ class SimulatedJournal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep no classic message: there is none here.
         """
+        return succeed(None)
 
     def looked_at(self, place: Place) -> None:
         """

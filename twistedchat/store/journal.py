@@ -450,14 +450,13 @@ class Journal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep a classic message: see `twistedchat.interfaces.IJournal`.
-
-        If it cannot be written it is lost, as is what stands in the log then.
         """
         if self._closing:
-            return
+            return fail(self._closed())
+        done: Deferred[None] = Deferred()
         if not is_ours:
             self._unread[address] += 1
         self._put(
@@ -469,8 +468,10 @@ class Journal:
                 _writable(text),
                 is_ours,
                 round(time * 1_000_000),
+                done,
             )
         )
+        return done
 
     def looked_at(self, place: Place) -> None:
         """
@@ -657,7 +658,7 @@ class Journal:
             self._written(item)
         for item in group:
             match item:
-                case Append() | Offer() | Record() | Replace():
+                case Append() | Plain() | Offer() | Record() | Replace():
                     item.done.callback(None)
                 case Fork():
                     item.done.callback(item.is_news)
@@ -709,7 +710,7 @@ class Journal:
                 case Replace():
                     self._replacing.discard(item.chain[0])
         for item in group:
-            if not isinstance(item, Plain | Look | Receipt):
+            if not isinstance(item, Look | Receipt):
                 item.done.errback(StoreError(self._problem))
 
     def _in_words(self, failure: Failure) -> str:

@@ -244,6 +244,25 @@ class FoundTests(SynchronousTestCase):
 
         self.assertEqual("", replay(schedule).fault)
 
+    def test_whoever_comes_when_the_inviter_has_left_hears_it_from_the_founder(self) -> None:
+        """
+        They know nobody else there, and would wait for ever.
+        """
+        steps = (
+            (0.5, Start("ann", -7)),
+            (0.0, Start("bob", 0)),
+            (0.0, Start("cy", -514799)),
+            (3.0, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (4.0, Add("bob", 0, "cy")),
+            (2.94, Leave("bob", 0)),
+            (10.0, KillAt("bob", BETWEEN)),
+        )
+        names, strangers = ("ann", "bob", "cy"), (("ann", "cy"),)
+        schedule = Schedule(80137, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
 
 class PlantedBugTests(SynchronousTestCase):
     """

@@ -326,9 +326,10 @@ class Rooms:
             is_away: Tells of somebody whether they were dialled in vain.
 
         Returns:
-            In small rooms everybody. In large ones a few, so that each node has about twice as many
-            and all hang together, namely those that follow us in the order of keys, as on a ring.
-            Those who are away among them are no help, and so do not count.
+            In small rooms everybody, and where we wait to be let in whoever founded it. In large
+            ones a few, so that each node has about twice as many and all hang together, namely
+            those that follow us in the order of keys, as on a ring. Those who are away among them
+            are no help, and so do not count.
         """
         wanted: dict[DeviceKey, None] = {}
         for record in self._records.values():
@@ -340,6 +341,8 @@ class Rooms:
                 others = others[after:] + others[:after]
                 here = [place for place, key in enumerate(others, 1) if not is_away(key)]
                 others = others[: here[NEIGHBOURS - 1] if len(here) >= NEIGHBOURS else None]
+            if self.is_awaited(record.room) and record.founder != self._our_key:
+                others.append(record.founder)
             wanted.update(dict.fromkeys(others))
         return list(wanted)
 
@@ -353,8 +356,9 @@ class Rooms:
     def _mates_in(self, record: RoomRecord) -> list[DeviceKey]:
         membership, others = self.membership(record.room), self.others(record.room)
         if not membership.is_member(self._our_key):
-            # Whoever invited us can tell us more, and so can all of whom we know already.
-            hosts = (*others, record.inviter, *self._hosts.get(record.room, ()))
+            # Whoever invited us can tell us more, and so can all of whom we know already, and the
+            # founder: whoever invited us may be gone.
+            hosts = (*others, record.inviter, record.founder, *self._hosts.get(record.room, ()))
             others = [key for key in dict.fromkeys(hosts) if key != self._our_key]
         if record.stay is Stay.JOINED:
             return others

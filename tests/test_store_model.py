@@ -214,6 +214,8 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.stored_heads(room) == self.model.stored_heads(room)
             assert self.journal.offered(room) == self.model.offered(room)
             assert self.journal.offered_head(room) == self.model.offered_head(room)
+            for author in self.model.stored_heads(room).keys() - {OURS}:
+                assert self.journal.read_to(room, author) == self.model.read_to(room, author)
             here = [one.said.time for one in self.model.entries if one.room == room]
             # What was there and is no more may count, or not.
             assert max(here, default=0) <= self.journal.last_time(room)

@@ -662,10 +662,8 @@ class Exchange:
 
     def _read_marks(self, partner: _Partner) -> dict[str, dict[str, int]]:
         room = self._rooms.direct(partner.key)
-        head, _ = self._journal.stored_heads(room).get(partner.key, (0, NOTHING))
-        if not (self._tells_reading and head) or self._journal.unread(room):
-            return {}
-        return {room.hex(): {str(partner.key): head}}
+        seq = self._journal.read_to(room, partner.key) if self._tells_reading else 0
+        return {room.hex(): {str(partner.key): seq}} if seq else {}
 
     def _soon(self, first: Entry) -> None:
         if self._rooms.find(first.room) is None:
@@ -1125,7 +1123,7 @@ class Exchange:
         if room in partner.rooms and seq > self._read_by.get((room, partner.key), 0):
             self._read_by[room, partner.key] = min(seq, head)
             contact = self._contacts.find(partner.key)
-            if contact is not None:
+            if contact is not None and seq >= head:
                 self._publish(TextsRead(contact))
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:

@@ -526,6 +526,18 @@ class IJournal(Interface):
             place: Which.
         """
 
+    def read_to(room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody else said.
+
+        Args:
+            room: Where.
+            author: Who.
+
+        Returns:
+            The number of their last entry on the disk before the first text that was not seen.
+        """
+
     def addresses_unread() -> list[Address]:
         """
         Those of classic peers of whom there is something that the person has not seen.

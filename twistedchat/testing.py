@@ -1661,6 +1661,19 @@ class MemoryJournal:
             if line.place == place and not line.is_ours and line.number > mark
         )
 
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody said: see `IJournal`.
+        """
+        mark = self._marks.get(room, 0)
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        unread = (
+            line.seq
+            for line in self._lines
+            if (line.place, line.author) == (room, author) and line.number > mark
+        )
+        return min(unread, default=head + 1) - 1
+
     def addresses_unread(self) -> list[Address]:
         """
         Where plain texts are that the person has not seen: see `IJournal`.

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -236,6 +237,16 @@ class SimulatedJournal:
         How many texts came since the person looked: see `IJournal`.
         """
         return self._texts[place] - self._looked.get(place, 0)
+
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what the other one of two said: see `IJournal`.
+        """
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        said = self._disk.chains.get((room, author), ())
+        texts = (entry.seq for entry in said if entry.said.kind == TEXT)
+        first = next(islice(texts, self._looked.get(room, 0), None), head + 1)
+        return min(first - 1, head)
 
     def addresses_unread(self) -> list[Address]:
         """

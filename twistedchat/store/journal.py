@@ -131,7 +131,7 @@ ORDER BY records.id
 """
 # What others said, and the person has not seen.
 _UNREAD_IN_ROOM = """
-SELECT count(*) FROM entries
+SELECT count(*), min(seq) FROM entries
 WHERE room = (SELECT id FROM rooms WHERE name = :room)
 AND author = (SELECT id FROM keys WHERE key = :author)
 AND kind = 'text'
@@ -293,11 +293,15 @@ class Journal:
 
     def _load_unread(self, connection: sqlite3.Connection) -> None:
         self._unread: Counter[Place] = Counter()
+        # The number of the first of them, by whom there is any.
+        self._first_unread: dict[Chain, int] = {}
         for room, heads in self._stored.items():
             for author in heads.keys() - {self._owner}:
                 which = {"room": room, "author": author.raw}
-                ((count,),) = connection.execute(_UNREAD_IN_ROOM, which)
+                ((count, first),) = connection.execute(_UNREAD_IN_ROOM, which)
                 self._unread[room] += count
+                if count:
+                    self._first_unread[room, author] = first
         # How far the person has seen what came in plain.
         self._seen: dict[Address, int] = {}
         for host, port, seen, count in connection.execute(_UNREAD_IN_PLAIN):
@@ -377,6 +381,13 @@ class Journal:
         What came in plain counts at once, and what is signed as soon as it is on the disk.
         """
         return self._unread[place]
+
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody said: see `twistedchat.interfaces.IJournal`.
+        """
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        return self._first_unread.get((room, author), head + 1) - 1
 
     def addresses_unread(self) -> list[Address]:
         """
@@ -483,6 +494,9 @@ class Journal:
         if isinstance(place, Address):
             # All that was kept there has been told of.
             number = self._seen[place] = self._last
+        else:
+            for author in self._stored.get(place, ()):
+                self._first_unread.pop((place, author), None)
         self._put_by(Look(self._generation, place, number))
 
     def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
@@ -675,6 +689,7 @@ class Journal:
                             self._offers[entry.room] = (entry.seq, entry.hash)
                     elif entry.said.kind == TEXT:
                         self._unread[entry.room] += 1
+                        self._first_unread.setdefault((entry.room, entry.author), entry.seq)
                 self._settled = item.number + len(item.entries) - 1
             case Plain():
                 self._settled = item.number

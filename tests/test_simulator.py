@@ -30,6 +30,7 @@ from twistedchat.simulator.disk import AFTER, BEFORE, BETWEEN, SimulatedJournal
 from twistedchat.simulator.lies import Lie
 from twistedchat.simulator.steps import (
     Add,
+    Break,
     FillDisk,
     Found,
     Kill,
@@ -260,6 +261,28 @@ class FoundTests(SynchronousTestCase):
         )
         names, strangers = ("ann", "bob", "cy"), (("ann", "cy"),)
         schedule = Schedule(80137, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_what_ceases_to_count_while_it_is_read_is_not_sent(self) -> None:
+        """
+        It was asked for before its author was removed.
+        """
+        steps = (
+            (0.5, Start("ann", -4)),
+            (0.0, Start("bob", 455405)),
+            (0.0, Start("cy", 0)),
+            (0.0, Start("dee", 0)),
+            (3.0, Found("ann", 0)),
+            (2.0, Add("ann", 0, "bob")),
+            (2.0, Add("ann", 0, "cy")),
+            (2.0, Add("ann", 0, "dee")),
+            (0.02, Break("bob", "cy")),
+            (0.0, Leave("cy", 0)),
+            (0.02, Remove(0, "cy")),
+        )
+        names = ("ann", "bob", "cy", "dee")
+        schedule = Schedule(22824, names, (), (), is_tls_real=True, steps=steps)
 
         self.assertEqual("", replay(schedule).fault)
 

@@ -806,6 +806,10 @@ class Exchange:
         is_shared = room in self._rooms.shared_with(partner.key)
         if self._partners.get(link) is not partner or not entries or not is_shared:
             return
+        if author != self._our_key and not self._rooms.counts(room, author, entries[0].seq):
+            # They have come to their end since it was begun to be read.
+            self.pump(link, [room])
+            return
         run = run_from(entries)
         if author == self._our_key:
             head, _ = self._journal.offered_head(room)

@@ -42,6 +42,7 @@ from twistedchat.simulator.steps import (
     Separate,
     Start,
     Stop,
+    Twin,
 )
 
 # Seeds that are tried each time; `make simulate` tries more.
@@ -283,6 +284,26 @@ class FoundTests(SynchronousTestCase):
         )
         names = ("ann", "bob", "cy", "dee")
         schedule = Schedule(22824, names, (), (), is_tls_real=True, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_old_copy_of_a_journal_hears_anew_that_somebody_left(self) -> None:
+        """
+        What they told before that they went back to it does not hold any more.
+        """
+        steps = (
+            (0.0, Start("ann", 10)),
+            (0.0, Start("bob", -5)),
+            (0.0, Start("cy", 3)),
+            (0.1, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (0.6, Twin("ann")),
+            (40.0, Stop("ann")),
+            (2.0, Add("bob", 0, "cy")),
+            (40.0, Leave("bob", 0)),
+            (10.0, Reunite()),
+        )
+        schedule = Schedule(24513, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
 
         self.assertEqual("", replay(schedule).fault)
 

@@ -518,6 +518,9 @@ class Rooms:
             if before is None:
                 # We ended in the middle of declining it, and have to tell them.
                 self._records[room] = RoomRecord(room, Stay.LEFT, card.name, founder, inviter)
+            if not has_heard:
+                # Whatever they told before: their journal may be an old copy.
+                self._journal.keep_receipt(room, inviter, card.seen)
             return self._add_host(room, inviter)
         if not self._invitations.take(inviter, now):
             return False

@@ -27,6 +27,7 @@ from twistedchat.core.events import (
     PeerAdded,
     PeerChanged,
     PeerRemoved,
+    PlainNotKept,
     PlainTextReceived,
     Progress,
     RoomChange,
@@ -258,6 +259,13 @@ class EventLinesTests(SynchronousTestCase):
             (
                 StoreFailed("The disk is full."),
                 ["Not kept, and still with whoever said it: The disk is full."],
+            ),
+            (
+                PlainNotKept("The disk is full."),
+                [
+                    "Plain texts are shown and sent, and are not in the history for now: "
+                    "The disk is full."
+                ],
             ),
         ]
         for event, lines in told:

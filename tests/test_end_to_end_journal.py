@@ -570,6 +570,8 @@ async def test_chat_goes_on_without_room_and_with_room_again(
     await us.line_with("Not kept, and still with whoever said it: The journal ", reason)
     await deferToThread(say, us.port, header(6101, "Quokka", "hello from afar"))
     await us.line_with("[plain] 127.0.0.1:6101 Quokka: hello from afar")
+    lost = "Plain texts are shown and sent, and are not in the history for now: The journal "
+    await us.line_with(lost, reason)
     active, _ = await us.lists()
     assert len(active) == 2
     assert texts_of(await history_of(us, theirs)) == [("you", "hello"), ("you", "before")]

@@ -40,6 +40,7 @@ from twistedchat.core.events import (
     StoreFailed,
     TextReceived,
     TextsDelivered,
+    TextsRead,
 )
 from twistedchat.core.frames import (
     LARGEST_FRAME,
@@ -301,7 +302,7 @@ class SayingTests(ExchangeTestCase):
         """
         What should never happen is a line in the log, and no text is lost without a word.
         """
-        self.patch(self.ann.journal, "append", lambda _: fail(ZeroDivisionError("a fault")))
+        self.patch(self.ann.journal, "append", lambda _, **__: fail(ZeroDivisionError("a fault")))
 
         failure = self.failureResultOf(self.say(self.ann, self.bob, "hello"), NotSent)
 
@@ -338,6 +339,29 @@ class WaitingTests(ExchangeTestCase):
                 back.contacts.met(contact.key, contact.name, address, 0.0)
         self.start(back)
         return back
+
+    def test_what_was_read_is_known_again_though_something_is_unread(self) -> None:
+        """
+        It is told in each session, and of what is unread nobody says that it was read.
+        """
+        self.sent(self.ann, self.bob, "seen")
+        self.bob.node.looked_at([self.room])
+        self.network.settle()
+        self.sent(self.ann, self.bob, "not seen")
+
+        for person in (self.ann, self.bob):
+            self.stop(person)
+        bob, ann = self.come_back(self.bob), self.come_back(self.ann)
+        self.pass_time(3)
+
+        lines = self.successResultOf(ann.node.history(self.room, 0.0, None, 9))
+        told = {line.text: ann.node.progress_of(line) for line in lines}
+        self.assertEqual({"seen": Progress.READ, "not seen": Progress.DELIVERED}, told)
+        self.assertEqual([], ann.told(TextsRead))
+        bob.node.looked_at([self.room])
+        self.network.settle()
+        self.assertEqual([Progress.READ] * 2, [ann.node.progress_of(line) for line in lines])
+        self.assertEqual(1, len(ann.told(TextsRead)))
 
     def test_text_for_somebody_away_waits_and_is_delivered(self) -> None:
         """
@@ -510,9 +534,11 @@ class WaitingTests(ExchangeTestCase):
         fill(self.ann.journal, self.ann.identity, self.room, *(f"{n} {long}" for n in range(100)))
         append, told = self.bob.journal.append, list[Callable[[], None]]()
 
-        def append_with_others(entries: Sequence[Entry]) -> Deferred[None]:
+        def append_with_others(entries: Sequence[Entry], *, is_urgent: bool) -> Deferred[None]:
             done: Deferred[None] = Deferred()
-            append(entries).addCallback(lambda _: told.append(lambda: done.callback(None)))
+            append(entries, is_urgent=is_urgent).addCallback(
+                lambda _: told.append(lambda: done.callback(None))
+            )
             return done
 
         self.patch(self.bob.journal, "append", append_with_others)

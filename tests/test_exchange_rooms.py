@@ -28,6 +28,7 @@ from twistedchat.posting import MOST_READ
 from twistedchat.testing import identity_of
 
 DEE = identity_of("Dee")
+EVE = identity_of("Eve")
 
 
 class NewcomerTests(RoomLiarTestCase):
@@ -222,6 +223,92 @@ class AskingTests(RoomLiarTestCase):
         haves = [one.rooms for one in caller.frames if isinstance(one, Have)]
         (told,) = [rooms for rooms in haves if str(DEE.key) in rooms.get(self.room.hex(), {})]
         self.assertEqual([str(DEE.key)], list(told[self.room.hex()]))
+
+    def test_whoever_leaves_and_does_not_read_is_told_when_they_do(self) -> None:
+        """
+        They share that room no more by then, and wait for nothing else.
+        """
+        caller = self.come(DEE)
+        caller.say(Have(rooms={self.room.hex(): {}}))
+        self.network.settle()
+        link = self.ann.node._sessions.live[DEE.key]
+        producer = link.transport.producer  # type: ignore[attr-defined]
+        producer.pauseProducing()
+        caller.say(frame_of_run(self.write(DEE, leaving(bytes(16)))))
+        self.network.settle()
+        before = len(caller.frames)
+
+        producer.resumeProducing()
+        self.network.settle()
+
+        haves = [one.rooms for one in caller.frames[before:] if isinstance(one, Have)]
+        (told,) = [rooms[self.room.hex()] for rooms in haves if self.room.hex() in rooms]
+        self.assertEqual({str(DEE.key): 1}, {name: seq for name, (seq, _) in told.items()})
+
+    def test_what_came_too_early_is_asked_for_once(self) -> None:
+        """
+        Of those who hold it one is asked, and not whoever sent it beside them.
+        """
+        self.send_too_early()
+
+        self.ann.node.add_to(RoomId(self.room), EVE.key)
+        self.network.settle()
+
+        self.assertEqual([(0, NOTHING.hex())], self.asked_of_eve())
+
+    def test_what_came_too_early_from_who_does_not_read_is_asked_for_when_they_do(self) -> None:
+        """
+        Also where they have only sent it, and not told that they hold it.
+        """
+        for is_told in (True, False):
+            with self.subTest(is_told=is_told):
+                self.come_again()
+                self.hold()
+                self.send_too_early(is_told=is_told)
+                link = self.ann.node._sessions.live[MALLORY.key]
+                producer = link.transport.producer  # type: ignore[attr-defined]
+                producer.pauseProducing()
+                self.add(self.ann.key, EVE.key)
+                self.assertEqual([], self.asked_of_eve())
+
+                producer.resumeProducing()
+                self.network.settle()
+
+                self.assertEqual([(0, NOTHING.hex())], self.asked_of_eve())
+                self.done(self.ann.node.remove_from(RoomId(self.room), EVE.key))
+
+    def test_author_who_said_something_too_early_is_asked_for_it(self) -> None:
+        """
+        They say nothing more until they are, though others hold it, too.
+        """
+        self.send_too_early()
+        caller = self.come(EVE)
+        caller.say(frame_of_run(sign_run(EVE, self.room, 1, NOTHING, (Said(1, TEXT, "hello"),))[0]))
+        self.network.settle()
+
+        self.ann.node.add_to(RoomId(self.room), EVE.key)
+        self.network.settle()
+
+        asked = [one.rooms for one in caller.frames if isinstance(one, Have) and one.asks]
+        self.assertEqual([{self.room.hex(): {str(EVE.key): (0, NOTHING.hex())}}], asked)
+
+    def send_too_early(self, *, is_told: bool = True) -> None:
+        """
+        Let Mallory send what Eve says, who is going to be added.
+        """
+        self.ann.contacts.accept(EVE.key, "Eve", 0.0)
+        run, (entry,) = sign_run(EVE, self.room, 1, NOTHING, (Said(1, TEXT, "hello"),))
+        if is_told:
+            held = {str(EVE.key): (1, entry.hash.hex())}
+            self.caller.say(Have(rooms={self.room.hex(): held}))
+        self.send(run)
+
+    def asked_of_eve(self) -> list[tuple[int, str]]:
+        """
+        What Mallory was asked of what Eve said.
+        """
+        rooms = [have.rooms.get(self.room.hex(), {}) for have in self.asked()]
+        return [told[str(EVE.key)] for told in rooms if str(EVE.key) in told]
 
     def test_those_who_are_added_again_are_asked_for(self) -> None:
         """

@@ -28,6 +28,7 @@ from twistedchat.core.events import (
     PeerAdded,
     PeerChanged,
     PeerRemoved,
+    PlainNotKept,
     PlainTextReceived,
     Progress,
     RoomChange,
@@ -679,6 +680,7 @@ class EventsTests(ConsoleTestCase):
             ForkSeen(BLUE, 1),
             OutOfStep(BLUE),
             StoreFailed("The disk is full."),
+            PlainNotKept("The disk is full."),
             RoomTextReceived(CLASS, Speaker(EVE, "Eve"), "hello", 0.0),
             RoomChanged(CLASS, RoomChange.CAME, Speaker(EVE, "Eve")),
             CaughtUp(CLASS, 213),
@@ -687,7 +689,7 @@ class EventsTests(ConsoleTestCase):
         shown = self.happen(*events)
 
         self.assertEqual(texts(*events), shown)
-        self.assertEqual(15, len(shown))
+        self.assertEqual(16, len(shown))
         self.assertEqual([CHOICE], self.screen.prompts)
 
     def test_deliveries_are_told_as_their_sum(self) -> None:

@@ -35,6 +35,7 @@ from twistedchat.core.events import (
     PeerAdded,
     PeerChanged,
     PeerRemoved,
+    PlainNotKept,
     PlainTextReceived,
     Progress,
     Sent,
@@ -77,12 +78,14 @@ class NodeTestCase(SynchronousTestCase):
         self.network = MemoryNetwork()
         self.network.advance(1000)
         self.answers: dict[str, Deferred[list[str]]] = {}
+        self.journal = MemoryJournal()
         self.node = make_node(
             self.network,
             7070,
             "us",
             dialect=self.dialect,
             ask=lambda host: self.answers.get(host, succeed([])),
+            journal=self.journal,
         )
         self.events: list[Event] = []
         self.node.subscribe(self.events.append)
@@ -312,6 +315,56 @@ class HearingTests(NodeTestCase):
 
         texts = [event.text for event in self.events if isinstance(event, PlainTextReceived)]
         self.assertEqual(["one", "two"], texts)
+
+
+class NotKeptTests(NodeTestCase):
+    """
+    Plain texts that are heard and sent while nothing can be kept.
+    """
+
+    def told(self) -> list[str]:
+        """
+        What was told of texts that are not kept.
+        """
+        return [event.reason for event in self.events if isinstance(event, PlainNotKept)]
+
+    def test_texts_that_are_not_kept_are_told_once(self) -> None:
+        """
+        They are shown and sent all the same, and of however many one is told.
+        """
+        self.network.listen_as(ANN)
+        self.journal.error = StoreError("The disk is full.")
+
+        self.say("LISTENING_PORT:7001|TEAM_NAME:Ann|one")
+        self.say("LISTENING_PORT:7001|TEAM_NAME:Ann|two")
+        sent = self.send(ANN, "three")
+
+        self.assertEqual(Sent(ANN, Kind.MESSAGE, 1), self.successResultOf(sent))
+        texts = [event.text for event in self.events if isinstance(event, PlainTextReceived)]
+        self.assertEqual(["one", "two"], texts)
+        self.assertEqual(["The disk is full."], self.told())
+        self.assertEqual([], self.successResultOf(self.node.history(ANN, 0.0, None, 9)))
+
+    def test_sent_text_that_is_not_kept_is_told(self) -> None:
+        """
+        Whoever speaks to classic programs alone hears of it, too.
+        """
+        self.network.listen_as(ANN)
+        self.journal.error = StoreError("The disk is full.")
+
+        self.successResultOf(self.send(ANN, "hello"))
+
+        self.assertEqual(["The disk is full."], self.told())
+
+    def test_next_failure_is_told_again(self) -> None:
+        """
+        When something could be kept meanwhile it is another one.
+        """
+        for error in (StoreError("The disk is full."), None, StoreError("Somebody holds it.")):
+            self.journal.error = error
+            self.say("LISTENING_PORT:7001|TEAM_NAME:Ann|hello")
+
+        self.assertEqual(["The disk is full.", "Somebody holds it."], self.told())
 
 
 class SendingTests(NodeTestCase):

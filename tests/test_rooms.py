@@ -434,6 +434,50 @@ class RoommatesTests(RoomsTestCase):
         self.assertEqual(["in private"], heard)
 
 
+class InviterGoneTests(RoomsTestCase):
+    """
+    Cy, who was added to Bob's room by Ann, who has left it since then.
+    """
+
+    @override
+    def setUp(self) -> None:
+        """
+        Let Bob found it.
+        """
+        super().setUp()
+        self.record = self.done(self.bob.node.make_room("club"))
+        self.room = RoomId(self.record.room)
+        self.done(self.bob.node.add_to(self.room, self.ann.node.key))
+        self.done(self.ann.node.join(self.room))
+        self.done(self.ann.node.add_to(self.room, self.cy.node.key))
+        self.done(self.ann.node.leave_room(self.room))
+        self.done(self.ann.node.stopService())
+
+    def test_whoever_comes_late_is_let_in_by_the_founder(self) -> None:
+        """
+        They do not know each other, and the founder is looked for.
+        """
+        self.done(self.cy.node.join(self.room))
+        self.assertEqual([RoomChange.INVITED], self.cy.changes)
+
+        self.cy.node._sessions.hint(self.bob.node.key, (Address(LOOPBACK, 7071),))
+        self.wait()
+
+        self.assertIn(RoomChange.JOINED, self.cy.changes)
+        self.done(self.bob.node.send_text(self.room, "welcome"))
+        self.assertEqual([("bob", "welcome")], self.cy.heard)
+
+    def test_whoever_has_not_come_yet_tells_the_founder_nothing(self) -> None:
+        """
+        Whether they do is for the person to say.
+        """
+        self.cy.node._sessions.hint(self.bob.node.key, (Address(LOOPBACK, 7071),))
+        self.wait()
+
+        self.assertIsNone(self.cy.node._sessions.find(self.bob.node.key))
+        self.assertEqual([RoomChange.INVITED], self.cy.changes)
+
+
 class RoomLiarTestCase(PeopleTestCase):
     """
     Ann and Bob, who are in a room, and Mallory, whom Ann knows and who does as she likes.

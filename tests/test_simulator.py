@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,10 +26,11 @@ from twistedchat.peers.timeouts import TimeoutQueue
 from twistedchat.posting import Posting
 from twistedchat.rooms import Rooms
 from twistedchat.simulator import Schedule, replay, report, schedule_of, shrink, simulate
-from twistedchat.simulator.disk import AFTER, SimulatedJournal
+from twistedchat.simulator.disk import AFTER, BEFORE, BETWEEN, SimulatedJournal
 from twistedchat.simulator.lies import Lie
 from twistedchat.simulator.steps import (
     Add,
+    Break,
     FillDisk,
     Found,
     Kill,
@@ -40,6 +42,7 @@ from twistedchat.simulator.steps import (
     Separate,
     Start,
     Stop,
+    Twin,
 )
 
 # Seeds that are tried each time; `make simulate` tries more.
@@ -219,6 +222,88 @@ class FoundTests(SynchronousTestCase):
             (84.62, Leave("ann", 0)),
         )
         schedule = Schedule(2910, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_whoever_left_before_being_known_there_has_left(self) -> None:
+        """
+        A node killed when only that they leave was on the disk does not wait to be let in.
+        """
+        steps = (
+            (0.0, Start("ann", -6)),
+            (0.0, Start("bob", 0)),
+            (1.1, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (8.72, KillAt("ann", BEFORE)),
+            (22.42, KillAt("bob", BETWEEN)),
+            (2.02, Leave("bob", 0)),
+            (13.34, Start("ann", 1)),
+            (45.26, Say("ann", 0, "ann56", 30, 0)),
+        )
+        names = ("ann", "bob", "cy", "dee", "eve")
+        strangers = tuple(pair for pair in combinations(names, 2) if "bob" not in pair)
+        schedule = Schedule(21659, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_whoever_comes_when_the_inviter_has_left_hears_it_from_the_founder(self) -> None:
+        """
+        They know nobody else there, and would wait for ever.
+        """
+        steps = (
+            (0.5, Start("ann", -7)),
+            (0.0, Start("bob", 0)),
+            (0.0, Start("cy", -514799)),
+            (3.0, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (4.0, Add("bob", 0, "cy")),
+            (2.94, Leave("bob", 0)),
+            (10.0, KillAt("bob", BETWEEN)),
+        )
+        names, strangers = ("ann", "bob", "cy"), (("ann", "cy"),)
+        schedule = Schedule(80137, names, (), strangers, is_tls_real=False, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_what_ceases_to_count_while_it_is_read_is_not_sent(self) -> None:
+        """
+        It was asked for before its author was removed.
+        """
+        steps = (
+            (0.5, Start("ann", -4)),
+            (0.0, Start("bob", 455405)),
+            (0.0, Start("cy", 0)),
+            (0.0, Start("dee", 0)),
+            (3.0, Found("ann", 0)),
+            (2.0, Add("ann", 0, "bob")),
+            (2.0, Add("ann", 0, "cy")),
+            (2.0, Add("ann", 0, "dee")),
+            (0.02, Break("bob", "cy")),
+            (0.0, Leave("cy", 0)),
+            (0.02, Remove(0, "cy")),
+        )
+        names = ("ann", "bob", "cy", "dee")
+        schedule = Schedule(22824, names, (), (), is_tls_real=True, steps=steps)
+
+        self.assertEqual("", replay(schedule).fault)
+
+    def test_old_copy_of_a_journal_hears_anew_that_somebody_left(self) -> None:
+        """
+        What they told before that they went back to it does not hold any more.
+        """
+        steps = (
+            (0.0, Start("ann", 10)),
+            (0.0, Start("bob", -5)),
+            (0.0, Start("cy", 3)),
+            (0.1, Found("ann", 0)),
+            (0.3, Add("ann", 0, "bob")),
+            (0.6, Twin("ann")),
+            (40.0, Stop("ann")),
+            (2.0, Add("bob", 0, "cy")),
+            (40.0, Leave("bob", 0)),
+            (10.0, Reunite()),
+        )
+        schedule = Schedule(24513, ("ann", "bob", "cy"), (), (), is_tls_real=False, steps=steps)
 
         self.assertEqual("", replay(schedule).fault)
 

@@ -61,11 +61,11 @@ class HistoryTestCase(JournalTestCase):
 
     def plain(
         self, text: str, address: Address = DAN, *, time: float = 1.0, is_ours: bool = False
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep a classic message.
         """
-        self.journal.keep_plain(address, "Dan", text, is_ours=is_ours, time=time)
+        return self.journal.keep_plain(address, "Dan", text, is_ours=is_ours, time=time)
 
     def result(self, promised: Deferred[T]) -> T:
         """
@@ -853,19 +853,20 @@ class UnreadTests(HistoryTestCase):
         """
         later = Later()
         self.journal = self.open(later)
-        self.plain("kept")
+        kept = self.plain("kept")
         later.settle()
+        self.result(kept)
         other = self.hold()
         lost = self.journal.append(self.bob.says("lost"))
-        self.plain("seen and lost")
+        seen = self.plain("seen and lost")
         self.journal.looked_at(DAN)
-        self.plain("lost")
-        self.plain("mine and lost", is_ours=True)
+        losing = [lost, seen, self.plain("lost"), self.plain("mine and lost", is_ours=True)]
         self.assertEqual([0, 1], self.unread(ROOM, DAN))
 
         later.settle()
 
-        self.refuse(lost)
+        for promised in losing:
+            self.refuse(promised)
         self.assertEqual([0, 0], self.unread(ROOM, DAN))
         other.rollback()
         self.plain("next")
@@ -896,8 +897,8 @@ class UnreadTests(HistoryTestCase):
         self.append(self.bob.says("one"))
         self.result(self.journal.close())
         self.journal.looked_at(ROOM)
-        self.plain("late")
         for promised in (
+            self.plain("late"),
             self.journal.history(None, 0.0, None, 1),
             self.journal.search("one", None, None, 1),
         ):
@@ -932,7 +933,7 @@ class NumberTests(HistoryTestCase):
 
         self.reopen()
         other = self.hold()
-        self.plain("lost")
+        self.refuse(self.plain("lost"))
         other.rollback()
         self.append(Author("Carl").says("six"))
 

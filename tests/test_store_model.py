@@ -131,12 +131,13 @@ class JournalMachine(RuleBasedStateMachine):
         with contextlib.closing(sqlite3.connect(Path(self.folder.name) / "journal.sqlite")) as held:
             held.execute("BEGIN IMMEDIATE")
             lost = self.journal.append(self.author("Bob", ROOM).says(said))
-            self.journal.keep_plain(address, None, said.body, is_ours=False, time=1.0)
+            plain = self.journal.keep_plain(address, None, said.body, is_ours=False, time=1.0)
             self.journal.looked_at(place)
         self.model.looked_at(place)
         failures: list[type[Exception] | None] = []
-        lost.addErrback(lambda failure: failures.append(failure.check(StoreError)))
-        assert failures == [StoreError]
+        for promised in (lost, plain):
+            promised.addErrback(lambda failure: failures.append(failure.check(StoreError)))
+        assert failures == [StoreError, StoreError]
 
     @rule(room=rooms, stay=st.sampled_from(Stay), name=st.sampled_from(["Hall", "Attic"]))
     def keep_room(self, room: bytes, stay: Stay, name: str) -> None:
@@ -213,6 +214,8 @@ class JournalMachine(RuleBasedStateMachine):
             assert self.journal.stored_heads(room) == self.model.stored_heads(room)
             assert self.journal.offered(room) == self.model.offered(room)
             assert self.journal.offered_head(room) == self.model.offered_head(room)
+            for author in self.model.stored_heads(room).keys() - {OURS}:
+                assert self.journal.read_to(room, author) == self.model.read_to(room, author)
             here = [one.said.time for one in self.model.entries if one.room == room]
             # What was there and is no more may count, or not.
             assert max(here, default=0) <= self.journal.last_time(room)

@@ -103,6 +103,16 @@ class Asking:
                 wanted.due = min(wanted.due, now + ASK_AFTER)
         self._look()
 
+    def begin_anew(self, chains: Iterable[Chain]) -> None:
+        """
+        What came of some chains could not be taken, and can be now: forget who was asked for it.
+
+        Args:
+            chains: Which.
+        """
+        for chain in chains:
+            self._wanted.pop(chain, None)
+
     def came(self, chain: Chain, link: PeerProtocol | None) -> None:
         """
         More of a chain is on our disk.

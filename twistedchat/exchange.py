@@ -138,6 +138,7 @@ class _Partner:
         is_pumped: Whether it is being looked through what can be sent.
         turns: How often it was its turn to be told what is new in rooms.
         is_behind: Whether it is to be told more as soon as it reads again.
+        owed: The rooms of which it is to be told then that we hold what it said.
     """
 
     key: DeviceKey
@@ -161,6 +162,7 @@ class _Partner:
     is_full: bool = False
     is_pumped: bool = False
     is_behind: bool = False
+    owed: dict[bytes, None] = field(default_factory=dict)
 
     def forget(self, room: bytes) -> None:
         """
@@ -485,15 +487,9 @@ class Exchange:
                 partner.outbox.rewind(chain)
                 self._compare_ended(link, partner, chain)
             fresh = [room for room in shared if room not in partner.told]
-            lacking = filter(self._lacks, partner.dropped)
-            again = [chain for chain in lacking if chain[0] in shared]
             if fresh:
                 self._tell(link, fresh)
-            if again:
-                for chain in again:
-                    del partner.dropped[chain]
-                    partner.refused.discard(chain)
-                self._ask(link, again)
+            self._ask_again(link, partner)
             self.pump(link)
         self._asking.lacking([chain for chain in self._ahead if self._lacks(chain)])
 
@@ -515,6 +511,22 @@ class Exchange:
         if told is not None and is_third and chain not in partner.ended:
             partner.ended.add(chain)
             self._told(link, partner, chain, told, self._shown_head(chain), is_doubtful=True)
+
+    def _ask_again(self, link: PeerProtocol, partner: _Partner) -> None:
+        # For what came before it could be taken, once the other side reads.
+        if link.is_choked:
+            return
+        shared = self._rooms.shared_with(partner.key)
+        lacking = filter(self._lacks, partner.dropped)
+        again = [chain for chain in lacking if chain[0] in shared]
+        for chain in again:
+            del partner.dropped[chain]
+            partner.refused.discard(chain)
+        # Of those who hold what a third one said one is asked.
+        thirds = {chain for chain in again if chain[1] != partner.key}
+        held = {chain for chain in thirds if self._holders_of_more(chain)}
+        self._asking.begin_anew(held)
+        self._ask(link, [chain for chain in again if chain not in held])
 
     def _lacks(self, chain: Chain) -> bool:
         room, author = chain
@@ -551,13 +563,19 @@ class Exchange:
             link: The connection.
         """
         partner = self._partners.get(link)
-        if partner is not None and partner.is_behind:
+        if partner is None:
+            return
+        if partner.is_behind:
+            shared = self._rooms.shared_with(partner.key)
+            owed = [room for room in partner.owed if room not in shared]
             partner.is_behind = False
-            self._tell(link, self._rooms.shared_with(partner.key))
+            partner.owed.clear()
+            self._tell(link, shared)
+            self._tell(link, owed, [partner.key])
         self.pump(link)
-        if partner is not None:
-            # It could not be asked.
-            self._asking.lacking([chain for chain, links in self._ahead.items() if link in links])
+        # It could not be asked.
+        self._ask_again(link, partner)
+        self._asking.lacking([chain for chain, links in self._ahead.items() if link in links])
 
     # Telling what we hold.
 
@@ -573,6 +591,9 @@ class Exchange:
         if link.is_choked:
             # Said once it reads again; what is said then is the latest.
             partner.is_behind = True
+            if partner.key in (authors or ()):
+                # It may not share these any more by then.
+                partner.owed.update(dict.fromkeys(rooms))
             return
         held: dict[str, dict[str, tuple[int, str]]] = {}
         count = 0
@@ -661,10 +682,8 @@ class Exchange:
 
     def _read_marks(self, partner: _Partner) -> dict[str, dict[str, int]]:
         room = self._rooms.direct(partner.key)
-        head, _ = self._journal.stored_heads(room).get(partner.key, (0, NOTHING))
-        if not (self._tells_reading and head) or self._journal.unread(room):
-            return {}
-        return {room.hex(): {str(partner.key): head}}
+        seq = self._journal.read_to(room, partner.key) if self._tells_reading else 0
+        return {room.hex(): {str(partner.key): seq}} if seq else {}
 
     def _soon(self, first: Entry) -> None:
         if self._rooms.find(first.room) is None:
@@ -816,6 +835,10 @@ class Exchange:
         room, author = chain
         is_shared = room in self._rooms.shared_with(partner.key)
         if self._partners.get(link) is not partner or not entries or not is_shared:
+            return
+        if author != self._our_key and not self._rooms.counts(room, author, entries[0].seq):
+            # They have come to their end since it was begun to be read.
+            self.pump(link, [room])
             return
         run = run_from(entries)
         if author == self._our_key:
@@ -1136,7 +1159,7 @@ class Exchange:
         if room in partner.rooms and seq > self._read_by.get((room, partner.key), 0):
             self._read_by[room, partner.key] = min(seq, head)
             contact = self._contacts.find(partner.key)
-            if contact is not None:
+            if contact is not None and seq >= head:
                 self._publish(TextsRead(contact))
 
     def _acknowledged(self, room: bytes, key: DeviceKey, seq: int) -> None:

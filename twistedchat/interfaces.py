@@ -455,9 +455,9 @@ class IJournal(Interface):
 
     def keep_plain(
         address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
-        Keep a classic message in the history; written soon, without waiting for it.
+        Keep a classic message in the history; written soon, and nothing has to wait for it.
 
         Args:
             address: The classic peer's.
@@ -465,6 +465,10 @@ class IJournal(Interface):
             text: What was said.
             is_ours: Whether we said it.
             time: When, in seconds since the epoch.
+
+        Returns:
+            Fires when it is on the disk, or fails with `twistedchat.core.errors.StoreError`: then
+            it is lost.
         """
 
     def history(
@@ -522,6 +526,18 @@ class IJournal(Interface):
 
         Args:
             place: Which.
+        """
+
+    def read_to(room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody else said.
+
+        Args:
+            room: Where.
+            author: Who.
+
+        Returns:
+            The number of their last entry on the disk before the first text that was not seen.
         """
 
     def addresses_unread() -> list[Address]:

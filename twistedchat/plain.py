@@ -9,6 +9,7 @@ from datetime import datetime
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from twistedchat.core.addresses import Address
 from twistedchat.core.classic import (
@@ -22,10 +23,11 @@ from twistedchat.core.classic import (
     split_text,
     text_message,
 )
-from twistedchat.core.errors import NotSent
+from twistedchat.core.errors import NotSent, StoreError
 from twistedchat.core.events import (
     ConnectReceived,
     ExitReceived,
+    PlainNotKept,
     PlainTextReceived,
     Sent,
     UnknownTextReceived,
@@ -82,6 +84,8 @@ class PlainTalk:
         self._is_refused = is_refused
         # Addresses at which a classic program was, the one that was learned last last.
         self._learned: dict[Address, None] = {}
+        # Whether the person was told that nothing is kept, and nothing has been since then.
+        self._is_failing = False
 
     # What answers where.
 
@@ -183,9 +187,7 @@ class PlainTalk:
                 error.unsent = "".join(left.text for left in pieces[number:])
                 raise
             if message.kind is Kind.MESSAGE:
-                self._journal.keep_plain(
-                    taken_by, None, piece.text, is_ours=True, time=self._clock.seconds()
-                )
+                self._keep(taken_by, None, piece.text, self._clock.seconds(), is_ours=True)
             if message.kind is Kind.EXIT:
                 self.unlearn(typed, taken_by)
                 self._registry.remove(taken_by)
@@ -193,6 +195,24 @@ class PlainTalk:
                 connects = message.kind is Kind.CONNECT
                 self._registry.sent(taken_by, messages=1, connects=connects)
         return Sent(taken_by, message.kind, len(pieces))
+
+    # Keeping both.
+
+    def _keep(
+        self, address: Address, name: str | None, text: str, time: float, *, is_ours: bool
+    ) -> None:
+        self._journal.keep_plain(address, name, text, is_ours=is_ours, time=time).addCallbacks(
+            self._kept, self._not_kept
+        ).addErrback(lambda failure: self._log.failure("Keeping a plain text failed", failure))
+
+    def _kept(self, _: None) -> None:
+        self._is_failing = False
+
+    def _not_kept(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        if not self._is_failing:
+            self._is_failing = True
+            self._registry.publish(PlainNotKept(failure.getErrorMessage()))
 
     # Hearing.
 
@@ -230,7 +250,7 @@ class PlainTalk:
             case Kind.MESSAGE:
                 self.learn(sender)
                 peer = registry.heard(sender, message.name, message.dialect, now, connects=False)
-                self._journal.keep_plain(sender, peer.name, message.text, is_ours=False, time=now)
+                self._keep(sender, peer.name, message.text, now, is_ours=False)
                 registry.publish(
                     PlainTextReceived(sender, peer.name, message.dialect, message.text, now)
                 )

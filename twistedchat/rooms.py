@@ -95,8 +95,12 @@ class Rooms:
             membership = self._memberships[room] = Membership(room)
             membership.take(entries)
         for record in list(self._records.values()):
-            member = self.membership(record.room).find(our_key)
-            if record.stay is Stay.JOINED and member is not None and not member.is_in:
+            membership = self.membership(record.room)
+            member = membership.find(our_key)
+            # Where we do not know yet that we were let in, we know whether we have left.
+            has_left = membership.left_saying(our_key) is not None
+            is_out = has_left or (member is not None and not member.is_in)
+            if record.stay is Stay.JOINED and is_out:
                 # We ended in the middle of noting that we are not there any more.
                 self._records[record.room] = replace(record, stay=Stay.LEFT)
         self._mates: dict[DeviceKey, list[bytes]] = {}
@@ -322,9 +326,10 @@ class Rooms:
             is_away: Tells of somebody whether they were dialled in vain.
 
         Returns:
-            In small rooms everybody. In large ones a few, so that each node has about twice as many
-            and all hang together, namely those that follow us in the order of keys, as on a ring.
-            Those who are away among them are no help, and so do not count.
+            In small rooms everybody, and where we wait to be let in whoever founded it. In large
+            ones a few, so that each node has about twice as many and all hang together, namely
+            those that follow us in the order of keys, as on a ring. Those who are away among them
+            are no help, and so do not count.
         """
         wanted: dict[DeviceKey, None] = {}
         for record in self._records.values():
@@ -336,6 +341,8 @@ class Rooms:
                 others = others[after:] + others[:after]
                 here = [place for place, key in enumerate(others, 1) if not is_away(key)]
                 others = others[: here[NEIGHBOURS - 1] if len(here) >= NEIGHBOURS else None]
+            if self.is_awaited(record.room) and record.founder != self._our_key:
+                others.append(record.founder)
             wanted.update(dict.fromkeys(others))
         return list(wanted)
 
@@ -349,8 +356,9 @@ class Rooms:
     def _mates_in(self, record: RoomRecord) -> list[DeviceKey]:
         membership, others = self.membership(record.room), self.others(record.room)
         if not membership.is_member(self._our_key):
-            # Whoever invited us can tell us more, and so can all of whom we know already.
-            hosts = (*others, record.inviter, *self._hosts.get(record.room, ()))
+            # Whoever invited us can tell us more, and so can all of whom we know already, and the
+            # founder: whoever invited us may be gone.
+            hosts = (*others, record.inviter, record.founder, *self._hosts.get(record.room, ()))
             others = [key for key in dict.fromkeys(hosts) if key != self._our_key]
         if record.stay is Stay.JOINED:
             return others
@@ -510,6 +518,9 @@ class Rooms:
             if before is None:
                 # We ended in the middle of declining it, and have to tell them.
                 self._records[room] = RoomRecord(room, Stay.LEFT, card.name, founder, inviter)
+            if not has_heard:
+                # Whatever they told before: their journal may be an old copy.
+                self._journal.keep_receipt(room, inviter, card.seen)
             return self._add_host(room, inviter)
         if not self._invitations.take(inviter, now):
             return False

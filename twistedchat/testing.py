@@ -1593,14 +1593,18 @@ class MemoryJournal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep a classic message: see `IJournal`.
         """
-        self._last_line += 1
-        self._lines.append(
-            LineOfHistory(self._last_line, address, None, name, is_ours, 0, time, text)
-        )
+
+        def keep() -> None:
+            self._last_line += 1
+            self._lines.append(
+                LineOfHistory(self._last_line, address, None, name, is_ours, 0, time, text)
+            )
+
+        return self._do(keep)
 
     def history(
         self, place: Place | None, since: float, before: LineOfHistory | None, most: int
@@ -1656,6 +1660,19 @@ class MemoryJournal:
             for line in self._lines
             if line.place == place and not line.is_ours and line.number > mark
         )
+
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody said: see `IJournal`.
+        """
+        mark = self._marks.get(room, 0)
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        unread = (
+            line.seq
+            for line in self._lines
+            if (line.place, line.author) == (room, author) and line.number > mark
+        )
+        return min(unread, default=head + 1) - 1
 
     def addresses_unread(self) -> list[Address]:
         """

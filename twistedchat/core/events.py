@@ -32,6 +32,7 @@ __all__ = [
     "PeerAdded",
     "PeerChanged",
     "PeerRemoved",
+    "PlainNotKept",
     "PlainTextReceived",
     "Progress",
     "RoomChange",
@@ -331,6 +332,18 @@ class StoreFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainNotKept:
+    """
+    Texts in plain could not be kept: they were shown or sent, and nobody says them again.
+
+    Attributes:
+        reason: What happened, in words for a person.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NearbyChanged:
     """
     Other nodes were found on the network, or went.
@@ -382,6 +395,7 @@ Event: TypeAlias = (
     | ForkSeen
     | OutOfStep
     | StoreFailed
+    | PlainNotKept
     | NearbyChanged
     | PeerAdded
     | PeerChanged

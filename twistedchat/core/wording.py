@@ -32,6 +32,7 @@ from twistedchat.core.events import (
     PeerAdded,
     PeerChanged,
     PeerRemoved,
+    PlainNotKept,
     PlainTextReceived,
     Progress,
     RoomChange,
@@ -355,6 +356,9 @@ def event_lines(event: Event, namesakes: Collection[bytes] = ()) -> list[Line]:
             ]
         case StoreFailed(reason=reason):
             return [refusal(f"Not kept, and still with whoever said it: {reason}")]
+        case PlainNotKept(reason=reason):
+            told = "Plain texts are shown and sent, and are not in the history for now"
+            return [refusal(f"{told}: {reason}")]
         case PeerAdded() | PeerChanged() | PeerRemoved() | NearbyChanged():
             return []
         case _:

@@ -41,6 +41,7 @@ from twistedchat.core.events import (
     PeerAdded,
     PeerChanged,
     PeerRemoved,
+    PlainNotKept,
     PlainTextReceived,
     RoomChanged,
     RoomTextReceived,
@@ -488,6 +489,7 @@ class Console(Service):
                 | ForkSeen()
                 | OutOfStep()
                 | StoreFailed()
+                | PlainNotKept()
             ):
                 self._show_event(event)
             case PeerAdded(peer=peer):

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -237,6 +238,16 @@ class SimulatedJournal:
         """
         return self._texts[place] - self._looked.get(place, 0)
 
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what the other one of two said: see `IJournal`.
+        """
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        said = self._disk.chains.get((room, author), ())
+        texts = (entry.seq for entry in said if entry.said.kind == TEXT)
+        first = next(islice(texts, self._looked.get(room, 0), None), head + 1)
+        return min(first - 1, head)
+
     def addresses_unread(self) -> list[Address]:
         """
         Nowhere: nobody speaks plain in these lives. See `IJournal`.
@@ -358,10 +369,11 @@ class SimulatedJournal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep no classic message: there is none here.
         """
+        return succeed(None)
 
     def looked_at(self, place: Place) -> None:
         """

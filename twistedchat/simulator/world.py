@@ -221,10 +221,11 @@ class SimulatedNode(Node):
 
     def hosts(self, room: bytes) -> list[DeviceKey]:
         """
-        Who has told the node that it is in a room.
+        Who has told the node that it is in a room, or could.
         """
         record = self._rooms.find(room)
-        return [*([record.inviter] if record is not None else []), *self._rooms.hosts(room)]
+        known = [] if record is None else [record.inviter, record.founder]
+        return [*known, *self._rooms.hosts(room)]
 
     def is_with(self, key: DeviceKey) -> bool:
         """

@@ -136,7 +136,7 @@ ORDER BY records.id
 """
 # What others said, and the person has not seen.
 _UNREAD_IN_ROOM = """
-SELECT count(*) FROM entries
+SELECT count(*), min(seq) FROM entries
 WHERE room = (SELECT id FROM rooms WHERE name = :room)
 AND author = (SELECT id FROM keys WHERE key = :author)
 AND kind = 'text'
@@ -300,11 +300,15 @@ class Journal:
 
     def _load_unread(self, connection: sqlite3.Connection) -> None:
         self._unread: Counter[Place] = Counter()
+        # The number of the first of them, by whom there is any.
+        self._first_unread: dict[Chain, int] = {}
         for room, heads in self._stored.items():
             for author in heads.keys() - {self._owner}:
                 which = {"room": room, "author": author.raw}
-                ((count,),) = connection.execute(_UNREAD_IN_ROOM, which)
+                ((count, first),) = connection.execute(_UNREAD_IN_ROOM, which)
                 self._unread[room] += count
+                if count:
+                    self._first_unread[room, author] = first
         # How far the person has seen what came in plain.
         self._seen: dict[Address, int] = {}
         for host, port, seen, count in connection.execute(_UNREAD_IN_PLAIN):
@@ -385,6 +389,13 @@ class Journal:
         """
         return self._unread[place]
 
+    def read_to(self, room: bytes, author: DeviceKey) -> int:
+        """
+        How far the person has seen what somebody said: see `twistedchat.interfaces.IJournal`.
+        """
+        head, _ = self._stored.get(room, {}).get(author, (0, NOTHING))
+        return self._first_unread.get((room, author), head + 1) - 1
+
     def addresses_unread(self) -> list[Address]:
         """
         Where plain texts are that the person has not seen: see `twistedchat.interfaces.IJournal`.
@@ -461,14 +472,13 @@ class Journal:
 
     def keep_plain(
         self, address: Address, name: str | None, text: str, *, is_ours: bool, time: float
-    ) -> None:
+    ) -> Deferred[None]:
         """
         Keep a classic message: see `twistedchat.interfaces.IJournal`.
-
-        If it cannot be written it is lost, as is what stands in the log then.
         """
         if self._closing:
-            return
+            return fail(self._closed())
+        done: Deferred[None] = Deferred()
         if not is_ours:
             self._unread[address] += 1
         self._put(
@@ -480,8 +490,10 @@ class Journal:
                 _writable(text),
                 is_ours,
                 round(time * 1_000_000),
+                done,
             )
         )
+        return done
 
     def looked_at(self, place: Place) -> None:
         """
@@ -493,6 +505,9 @@ class Journal:
         if isinstance(place, Address):
             # All that was kept there has been told of.
             number = self._seen[place] = self._last
+        else:
+            for author in self._stored.get(place, ()):
+                self._first_unread.pop((place, author), None)
         self._put_by(Look(place, number))
 
     def keep_receipt(self, room: bytes, holder: DeviceKey, seq: int) -> None:
@@ -688,7 +703,7 @@ class Journal:
             self._written(item)
         for item in group:
             match item:
-                case Append() | Offer() | Record() | Replace():
+                case Append() | Plain() | Offer() | Record() | Replace():
                     item.done.callback(None)
                 case Fork():
                     item.done.callback(item.is_news)
@@ -705,6 +720,7 @@ class Journal:
                             self._offers[entry.room] = (entry.seq, entry.hash)
                     elif entry.said.kind == TEXT:
                         self._unread[entry.room] += 1
+                        self._first_unread.setdefault((entry.room, entry.author), entry.seq)
                 self._settled = item.number + len(item.entries) - 1
             case Plain():
                 self._settled = item.number
@@ -740,8 +756,7 @@ class Journal:
                 case Replace():
                     self._replacing.discard(item.chain[0])
         for item in group:
-            if not isinstance(item, Plain):
-                item.done.errback(StoreError(self._problem))
+            item.done.errback(StoreError(self._problem))
 
     def _in_words(self, failure: Failure) -> str:
         if isinstance(failure.value, sqlite3.Error):

@@ -140,6 +140,7 @@ class Plain:
     text: str
     is_ours: bool
     time: int
+    done: Deferred[None]
 
 
 @dataclass(frozen=True, slots=True)

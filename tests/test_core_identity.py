@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.strategies import any_texts, device_keys, identities
 from twistedchat.core.errors import InvalidKey
-from twistedchat.core.identity import DeviceKey, Identity, key_of_certificate, parse_key
+from twistedchat.core.identity import DeviceKey, Identity, find_key, key_of_certificate, parse_key
 
 QUOKKA = Identity(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
 PANDA = Identity(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64))))
@@ -160,6 +160,7 @@ class ParseKeyTests(SynchronousTestCase):
                 self.assertNotEqual(digits, text)
                 with self.assertRaisesRegex(InvalidKey, "it has 64 digits"):
                     parse_key(text)
+                self.assertIsNone(find_key(text))
 
     @given(text=any_texts(70) | st.text("0123456789abcdefABCDEF", min_size=60, max_size=68))
     def test_any_text_is_a_key_or_refused(self, text: str) -> None:

@@ -30,6 +30,7 @@ from twistedchat.core.sync import (
     MOST_IN_FLIGHT,
     Forked,
     Outbox,
+    chain_of,
     how_many_fit,
     run_from,
     take_run,
@@ -53,6 +54,19 @@ def chain(*runs: int, size: int = 5, first: str = "") -> list[Entry]:
         _, more = sign_run(ANN, ROOM, seq + 1, prev, said)
         entries += more
     return entries
+
+
+class ChainTests(SynchronousTestCase):
+    """
+    `chain_of`: one object for each chain.
+    """
+
+    def test_chain_is_the_same_object_each_time(self) -> None:
+        """
+        The tables of many sessions hold one and the same.
+        """
+        self.assertEqual(CHAIN, chain_of(*CHAIN))
+        self.assertIs(chain_of(*CHAIN), chain_of(bytes(bytearray(ROOM)), ANN.key))
 
 
 class TakeRunTests(SynchronousTestCase):

@@ -234,7 +234,8 @@ class Truth:
                     self._world.blame(f"{person.name} was told that {speaker.name} has forked")
             case RoomChanged(room=record, change=RoomChange.NOT_LET_IN):
                 for inviter in self._trusted():
-                    membership = _membership(record.room, [inviter])
+                    # The founder may have told them of more than their inviter has heard.
+                    membership = _membership(record.room, [inviter, person])
                     if inviter.key == record.inviter and membership.is_member(person.key):
                         self._world.blame(f"{person.name} was not let in, and is by {inviter.name}")
             case StoreFailed(reason=reason) if not person.is_stopping:
